@@ -1,0 +1,1 @@
+"""Everything built in, registered through the same door as any plugin."""
