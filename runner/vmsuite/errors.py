@@ -100,4 +100,4 @@ class NotReady(PlatformError):
 
 
 class Unsupported(PlatformError):
-    """This machine does not offer what was asked of it."""
+    """The machine at hand does not offer what was asked of it."""

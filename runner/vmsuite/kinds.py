@@ -61,9 +61,7 @@ Block = Annotated[
 ]
 """A field that holds steps; at run time a tuple of ``vmsuite.model.Step``."""
 
-ConditionField = Annotated[
-    Any, WithJsonSchema({"x-condition": True, "type": "object"})
-]
+ConditionField = Annotated[Any, WithJsonSchema({"x-condition": True, "type": "object"})]
 """A field that holds a condition; at run time a ``vmsuite.model.Condition``."""
 
 Expression = Annotated[str, WithJsonSchema({"x-expression": True, "type": "string"})]
@@ -115,6 +113,7 @@ class StepKind(Kind):
         Raises:
             CheckFailed: the subject gave a wrong answer.
             PlatformError: the tool or host broke.
+
         """
         raise AssertionError(f"{type(self).__name__} has no run()")
 

@@ -73,7 +73,8 @@ class Monitor(Protocol):
 
     async def wait_event(self, name: str, data: Mapping[str, Json]) -> Json:
         """Wait for an event whose data include these; events of this case count,
-        also such as came before the call and were not yet waited for."""
+        also such as came before the call and were not yet waited for.
+        """
 
 
 @runtime_checkable
@@ -195,7 +196,8 @@ class Input(Protocol):
 
     async def press(self, presses: Sequence[KeyPress], *, hold: float = 0.0) -> None:
         """Press and release, paced to the device's queue; all keys are let go again
-        when it fails or is cancelled. Raises InputLost when a loss is known."""
+        when it fails or is cancelled. Raises InputLost when a loss is known.
+        """
 
     async def point(self, events: Sequence[PointerEvent]) -> None:
         """Move, click and scroll."""
@@ -421,7 +423,8 @@ class StepContext(Protocol):
         self, steps: Sequence[Step], variables: Mapping[str, Json] | None = None
     ) -> None:
         """Run steps of this one in order; raises StepEnded/PlatformError of the
-        first that does not pass (after marking the rest as skipped)."""
+        first that does not pass (after marking the rest as skipped).
+        """
 
     async def judge(self, condition: Condition) -> Any:
         """Render a condition's fields and look once; return a Judgement."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 DURATION_PATTERN = r"^\s*\d+(\.\d+)?\s*(ms|s|m|h)?\s*$"
@@ -16,7 +17,7 @@ def parse_duration(value: str | float) -> float:
     if isinstance(value, bool):
         raise ValueError(f"{value!r} is not a duration such as 2s, 500ms, 1.5m or 1h")
     if isinstance(value, int | float):
-        if value < 0 or value != value or value == float("inf"):
+        if value < 0 or not math.isfinite(value):
             raise ValueError(f"{value!r} is not a duration: it must be finite and >= 0")
         return float(value)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\s*", value)

@@ -57,6 +57,7 @@ def load_registry(plugins: Iterable[object] | None = None) -> Registry:
     Raises:
         UsageError: a plugin cannot be imported, misspells a hook, or brings a name
             that another one already brought.
+
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
@@ -97,17 +98,13 @@ def _collect(manager: pluggy.PluginManager) -> Registry:
                 yield implementation.plugin_name, item
 
     def by(hook: str, name: Callable[[T], Any]) -> dict[Any, T]:
-        return _unique(
-            (plugin, name(item), item) for plugin, item in each(hook)
-        )
+        return _unique((plugin, name(item), item) for plugin, item in each(hook))
 
     def named(hook: str) -> dict[str, Any]:
         return _unique((plugin, key, value) for plugin, (key, value) in each(hook))
 
     return Registry(
-        step_kinds=by(
-            "vmsuite_step_kinds", lambda kind: (kind.type, kind.action)
-        ),
+        step_kinds=by("vmsuite_step_kinds", lambda kind: (kind.type, kind.action)),
         conditions=by("vmsuite_conditions", lambda kind: kind.condition),
         drivers=by("vmsuite_drivers", lambda driver: driver.name),
         guests=by("vmsuite_guests", lambda recipe: recipe.name),
