@@ -7,7 +7,7 @@ line is what an editor and ``run-suite schema`` show. Fields hold checked values
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -93,6 +93,19 @@ class Kind(BaseModel):
         del fields
         return cls.needs
 
+    @classmethod
+    def troubles(
+        cls, fields: Mapping[str, Json], settings: Any | None
+    ) -> Iterable[str]:
+        """Yield what is wrong that no single field's schema can show.
+
+        Planning asks this of every step and condition before it makes an instance,
+        with the fields as written (perhaps templated) and the settings of its machine
+        (None where unknown). A kind that yields any is not made into an instance.
+        """
+        del fields, settings
+        return ()
+
 
 class StepKind(Kind):
     """One step type, or one action of a step type.
@@ -106,6 +119,9 @@ class StepKind(Kind):
     """Whether the step must name its machine itself (``connect``)."""
     takes_condition: ClassVar[bool] = False
     """Whether ``condition:`` and that condition's fields stand in the step itself."""
+
+    branches: ClassVar[bool] = False
+    """Whether its blocks run side by side: what they connect to stays theirs."""
 
     async def run(self, context: StepContext) -> Json:
         """Do it; return what ``capture_output`` keeps.
