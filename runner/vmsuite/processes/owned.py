@@ -1,0 +1,161 @@
+"""Find and end the processes that carry a token in their environment.
+
+A process is ours when ``VMSUITE_OWNER=<token>`` stood in its environment when it was
+executed. That survives double forks, ``setsid`` and a dead parent. Run as a program
+(``python -I -S owned.py TOKEN``) this file is the *guard* of a run, see ``guard.py``;
+so it needs nothing but the standard library, and little of that.
+
+No process is ever signalled by its number alone: a pidfd is opened first, then the
+number is looked at, then the pidfd is found to be still alive; so what was looked at
+is what gets the signal.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+OWNER = "VMSUITE_OWNER"
+"""The environment variable with the token of the run that a process belongs to."""
+
+_QUIET_SCANS = 5  # a child between fork and exec still shows its parent's environment
+_PAUSE = 0.05
+
+
+class Process:
+    """What /proc says of one process; ``started`` is in clock ticks since boot."""
+
+    __slots__ = ("group", "parent", "pid", "session", "started", "state")
+
+    def __init__(self, pid: int, stat: bytes) -> None:
+        # The name stands in parentheses and may hold anything, so count from its end.
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        self.pid = pid
+        self.state = fields[0].decode()
+        self.parent, self.group, self.session = map(int, fields[1:4])
+        self.started = int(fields[19])
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is more than a zombie."""
+        return self.state not in {"Z", "X"}
+
+    def carries(self, entry: bytes) -> bool:
+        """Whether ``NAME=value`` stands in its environment, as far as we may see."""
+        try:
+            with open(f"/proc/{self.pid}/environ", "rb") as file:  # noqa: PTH123 - quick start
+                return entry in file.read().split(b"\0")
+        except OSError:  # gone, another user's, or not ours to read
+            return False
+
+
+def look(pid: int) -> Process | None:
+    """Return what /proc says of a process, None when there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - see above
+            return Process(pid, file.read())
+    except OSError:
+        return None
+
+
+def scan() -> Iterator[Process | None]:
+    """Yield each process but this one, None in place of one that just went away."""
+    mine = os.getpid()
+    for name in os.listdir("/proc"):  # noqa: PTH208 - see above
+        if name.isdigit() and int(name) != mine:
+            yield look(int(name))
+
+
+def find_owned(token: str) -> list[Process]:
+    """Return the living processes that carry the token, but never this one."""
+    entry = f"{OWNER}={token}".encode()
+    return [p for p in scan() if p is not None and p.alive and p.carries(entry)]
+
+
+def send_signal(process: Process, number: signal.Signals) -> bool:
+    """Send a signal to this process and no other; False when it is gone."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except OSError:
+        return False
+    try:
+        now = look(process.pid)
+        ended = select.select([handle], [], [], 0)[0]
+        if now is None or now.started != process.started or ended:
+            return False
+        signal.pidfd_send_signal(handle, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    else:
+        return True
+    finally:
+        os.close(handle)
+
+
+def end_owned(
+    token: str, *, within: float = 5.0, quiet_scans: int = 1
+) -> list[Process]:
+    """Kill every process with the token; return those that would not die in time.
+
+    Blocks. Looks again until ``quiet_scans`` looks in a row found none, because a
+    process may fork while it is being looked for.
+    """
+    until = time.monotonic() + within
+    quiet = 0
+    while True:
+        found = find_owned(token)
+        for process in found:
+            send_signal(process, signal.SIGKILL)
+        quiet = 0 if found else quiet + 1
+        if quiet >= quiet_scans or time.monotonic() > until:
+            return found
+        time.sleep(_PAUSE)
+
+
+def remove_folder(path: str, device: int, inode: int) -> None:
+    """Remove a folder with all in it, if it still is the one it was."""
+    import shutil  # noqa: PLC0415 - start-up time of the guard
+
+    try:
+        seen = os.lstat(path)
+    except OSError:
+        return
+    if (seen.st_dev, seen.st_ino) == (device, inode):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _messages(pipe: int) -> Iterator[str]:
+    buffer = b""
+    while data := os.read(pipe, 65536):
+        *whole, buffer = (buffer + data).split(b"\0")
+        yield from (os.fsdecode(message) for message in whole)
+
+
+def watch(token: str, messages: Iterator[str], end: Callable[[str], object]) -> None:
+    """Be the guard: note folders until told to go; if never told, clean up.
+
+    Messages are ``+DEVICE:INODE:PATH`` for a folder to remove, ``-PATH`` for one that
+    needs no removing any more, and ``bye``.
+    """
+    folders: dict[str, tuple[int, int]] = {}
+    for message in messages:
+        if message == "bye":
+            return
+        if message.startswith("+"):
+            device, inode, path = message[1:].split(":", 2)
+            folders[path] = (int(device), int(inode))
+        else:
+            folders.pop(message[1:], None)
+    end(token)
+    for folder, place in folders.items():
+        remove_folder(folder, *place)
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    watch(sys.argv[1], _messages(0), lambda t: end_owned(t, quiet_scans=_QUIET_SCANS))
