@@ -155,7 +155,9 @@ class Child:
         return found
 
     def _is_mine(self, process: owned.Process) -> bool:
-        if not process.alive or process.started < self._born or process.pid == self.pid:
+        if self._handle < 0 or process.pid == self.pid:
+            return False
+        if not process.alive or process.started < self._born:
             return False
         return process.session == self.pid or process.carries(self._mark)
 

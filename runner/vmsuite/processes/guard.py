@@ -92,7 +92,7 @@ def _start(token: str) -> Guard:
     theirs, ours = os.pipe()
     try:
         process = subprocess.Popen(
-            [python, "-I", "-S", owned.__file__, token],
+            [python, "-I", "-S", owned.__file__, token, str(os.getpid())],
             # Not a token of an outer run, or its sweep would end us before our work.
             env={"PATH": os.defpath},
             cwd="/",

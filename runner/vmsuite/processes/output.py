@@ -88,7 +88,7 @@ class Lines:
         *,
         longest: int = 8192,
         burst: int = 4 << 20,
-        rate: int = 512 << 10,
+        rate: int = 64 << 10,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_line = on_line
@@ -103,8 +103,11 @@ class Lines:
 
     def __call__(self, data: bytes) -> None:
         """Show the lines that are complete."""
-        *whole, self._partial = (self._partial + data).split(b"\n")
         self._refill()
+        if self._dropped:
+            self._skip(data)
+            return
+        *whole, self._partial = (self._partial + data).split(b"\n")
         for line in whole:
             self._show(line)
         while len(self._partial) > self._longest:
@@ -119,12 +122,18 @@ class Lines:
             self._partial = b""
         self._note()
 
+    def _skip(self, data: bytes) -> None:
+        """Drop all but the beginning of a line, without a look at each."""
+        skipped, newline, rest = (self._partial + data).rpartition(b"\n")
+        self._partial = b"" if len(rest) > self._longest else rest
+        self._dropped += len(skipped + newline) + len(rest) - len(self._partial)
+
     def _refill(self) -> None:
         now = self._clock()
         more = (now - self._refilled) * self._rate
         self._allowance = min(self._burst, self._allowance + more)
         self._refilled = now
-        if self._dropped and self._allowance > self._burst / 4:
+        if self._dropped and self._allowance > self._burst / 16:
             self._note()
 
     def _show(self, line: bytes) -> None:

@@ -2,8 +2,8 @@
 
 A process is ours when ``VMSUITE_OWNER=<token>`` stood in its environment when it was
 executed. That survives double forks, ``setsid`` and a dead parent. Run as a program
-(``python -I -S owned.py TOKEN``) this file is the *guard* of a run, see ``guard.py``;
-so it needs nothing but the standard library, and little of that.
+(``python -I -S owned.py TOKEN PID``) this file is the *guard* of a run, see
+``guard.py``; so it needs nothing but the standard library, and little of that.
 
 No process is ever signalled by its number alone: a pidfd is opened first, then the
 number is looked at, then the pidfd is found to be still alive; so what was looked at
@@ -128,9 +128,24 @@ def remove_folder(path: str, device: int, inode: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _messages(pipe: int) -> Iterator[str]:
+def _messages(pipe: int, runner: int) -> Iterator[str]:
+    """Yield what the runner says, up to its death.
+
+    Whoever the runner forked without executing holds the pipe open too, so its end
+    is not enough to tell.
+    """
+    try:
+        watched = [os.pidfd_open(runner)] if os.getppid() == runner else []
+    except ProcessLookupError:  # it died this moment
+        watched = []
     buffer = b""
-    while data := os.read(pipe, 65536):
+    while True:
+        readable = select.select([pipe, *watched], [], [], None if watched else 0)[0]
+        if pipe not in readable:
+            return  # the runner is dead, and all it said was read
+        data = os.read(pipe, 65536)
+        if not data:
+            return
         *whole, buffer = (buffer + data).split(b"\0")
         yield from (os.fsdecode(message) for message in whole)
 
@@ -155,7 +170,16 @@ def watch(token: str, messages: Iterator[str], end: Callable[[str], object]) -> 
         remove_folder(folder, *place)
 
 
-if __name__ == "__main__":
+def main(token: str, runner: int) -> None:
+    """Be the guard of the run with this token, whose runner is our parent."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    watch(sys.argv[1], _messages(0), lambda t: end_owned(t, quiet_scans=_QUIET_SCANS))
+
+    def end(token: str) -> None:
+        end_owned(token, quiet_scans=_QUIET_SCANS)
+
+    watch(token, _messages(0, runner), end)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

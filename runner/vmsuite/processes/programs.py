@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import struct
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -80,13 +82,46 @@ def _interpreter(path: Path) -> str:
 def dying_with_parent(argv: Sequence[str]) -> list[str]:
     """Return argv so that the kernel kills the program when its parent dies.
 
-    That takes ``setpriv`` of util-linux; without it, and for files that the kernel
-    may want to hand to an interpreter of its own choice, argv stays as it is.
+    That takes ``setpriv`` of util-linux. Without it argv stays as it is, and so it
+    does for a file that the kernel may refuse: its reason would reach nobody.
     """
     setpriv = _setpriv()
-    if not setpriv or not _first_bytes(Path(argv[0])).startswith((b"\x7fELF", b"#!")):
+    if not setpriv or not _surely_runs(Path(argv[0])):
         return list(argv)
     return [setpriv, "--pdeathsig", "KILL", "--", *argv]
+
+
+def _surely_runs(path: Path) -> bool:
+    first = _first_bytes(path)
+    if first.startswith(b"#!"):
+        return True  # find_program looked for the interpreter
+    ours = _first_bytes(Path(sys.executable or "/bin/sh"))
+    if not first.startswith(b"\x7fELF") or _platform(first) != _platform(ours):
+        return False
+    loader = _loader(path)
+    return loader is None or Path(os.fsdecode(loader)).exists()
+
+
+def _platform(header: bytes) -> tuple[bytes, bytes]:
+    """Return word size and byte order, and processor, of an ELF header."""
+    return header[4:6], header[18:20]
+
+
+def _loader(path: Path) -> bytes | None:
+    """Return the dynamic loader that a 64-bit ELF file asks for."""
+    order = ">" if sys.byteorder == "big" else "<"
+    with path.open("rb") as file:
+        header = file.read(64)
+        if header[4] != 2:  # 32 bits
+            return None
+        table, size, count = struct.unpack_from(f"{order}32xQ14xHH", header)
+        for number in range(count):
+            file.seek(table + number * size)
+            entry = struct.unpack(f"{order}IIQQQQQQ", file.read(56))
+            if entry[0] == 3:  # PT_INTERP
+                file.seek(entry[2])
+                return file.read(min(entry[5], 4096)).rstrip(b"\0")
+    return None
 
 
 @functools.cache
