@@ -1,0 +1,1 @@
+"""Keys, chords and text: what a suite writes, turned into key presses."""

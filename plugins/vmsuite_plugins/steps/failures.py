@@ -1,0 +1,13 @@
+"""Tells a failure again where more is known about it, keeping what kind it is."""
+
+from __future__ import annotations
+
+from vmsuite.errors import VmsuiteError
+
+
+def retold(error: VmsuiteError, message: str) -> VmsuiteError:
+    """Return an error of the same kind, place, hint and evidence, in other words."""
+    again = type(error)(message, hint=error.hint, evidence=error.evidence)
+    again.location = error.location
+    again.__cause__ = error
+    return again

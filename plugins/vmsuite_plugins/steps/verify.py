@@ -1,0 +1,81 @@
+"""``verify``: a condition that must hold, now or within a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from vmsuite.errors import CheckFailed, OutOfTime, StepEnded
+from vmsuite.kinds import ConditionField, Duration, StepKind
+from vmsuite.model import Condition, Json
+from vmsuite.ports import StepContext
+from vmsuite.quantities import show_duration
+from vmsuite_plugins.steps.failures import retold
+from vmsuite_plugins.steps.limits import within
+from vmsuite_plugins.steps.shown import titled
+from vmsuite_plugins.steps.watching import Watch
+
+
+class Verify(StepKind):
+    """Fail unless a condition holds.
+
+    The condition's own fields stand beside ``condition``. It is judged once, or, with
+    a ``timeout``, looked at again and again until it holds.
+    """
+
+    type = "verify"
+    takes_condition = True
+
+    condition: ConditionField = Field(description="What must hold.")
+    timeout: Duration = Field(
+        default=0.0,
+        description="How long it may take until it holds; 0 judges it once, now.",
+    )
+    interval: Duration = Field(
+        default=0.25, description="The pause between two looks at it."
+    )
+    stable_for: Duration = Field(
+        default=0.0, description="How long it must then go on holding."
+    )
+
+    async def run(self, context: StepContext) -> Json:
+        """Judge it."""
+        condition: Condition = self.condition
+        watch = Watch(context, condition)
+        factor = context.case.timeout_factor
+        seconds, loop = self.timeout * factor, asyncio.get_running_loop()
+        until = loop.time() + seconds
+        # A look may hang; one that was begun in time gets the time to hold, too.
+        limit = seconds + self.stable_for if seconds else None
+        async with within(limit, lambda: self._hung(watch)):
+            while True:
+                held = await watch.look()
+                if held and await watch.hold_for(self.stable_for, self.interval):
+                    return
+                left = until - loop.time()
+                if left <= 0:
+                    break
+                await asyncio.sleep(min(self.interval, left))
+        self._fail(watch, seconds, begun_to_hold=held)
+
+    def _fail(self, watch: Watch, seconds: float, *, begun_to_hold: bool) -> None:
+        within_time = f" within {show_duration(seconds)}" if seconds else ""
+        what = f"{watch.name} did not hold{within_time}"
+        if begun_to_hold:
+            what = f"{watch.name} did not hold for {show_duration(self.stable_for)}"
+        message = f"{what}: {watch.saw}"
+        if watch.unreachable is not None:  # nothing was seen, so nothing was wrong
+            raise retold(watch.unreachable, message)
+        raise CheckFailed(message)
+
+    def _hung(self, watch: Watch) -> StepEnded:
+        message = f"{watch.name}: a look took too long; {watch.saw}"
+        return CheckFailed(message) if watch.looks else OutOfTime(message)
+
+    @classmethod
+    def title_of(cls, fields: Mapping[str, Json]) -> str:
+        """Show which condition, where the fields tell it."""
+        condition = fields.get("condition")
+        return titled("verify", condition if isinstance(condition, str) else None)

@@ -1,0 +1,115 @@
+"""The keyboard: single keys, chords and whole texts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from vmsuite.errors import PlatformError
+from vmsuite.kinds import Duration
+from vmsuite.model import Json
+from vmsuite.ports import Input, KeyPress, StepContext
+from vmsuite_plugins.input.chords import parse_chord
+from vmsuite_plugins.input.fields import Chord
+from vmsuite_plugins.input.text import type_text
+from vmsuite_plugins.steps.presence import exactly_one, templated
+from vmsuite_plugins.steps.shown import titled
+from vmsuite_plugins.steps.virtualization.observed import InputAction
+
+
+class SendKey(InputAction):
+    """Press one key, or several together, and let go."""
+
+    action = "send_key"
+
+    key: Chord = Field(
+        description="A key (ret, f5, KEY_ENTER) or a chord (ctrl+alt+delete, ctrl-d)."
+    )
+    hold: Duration = Field(default=0.0, description="How long it is held down.")
+
+    async def run(self, context: StepContext) -> Json:
+        """Press it."""
+        self.will_not_verify(context)
+        await context.capability(Input).press([parse_chord(self.key)], hold=self.hold)
+
+    @classmethod
+    def title_of(cls, fields: Mapping[str, Json]) -> str:
+        """Name the key."""
+        return titled("send_key", fields.get("key"))
+
+
+class SendKeyboard(InputAction):
+    """Type a text, or press keys one after the other.
+
+    A line end in a text is Enter, a tab is Tab. A character that the machine's
+    keyboard layout has no key for is refused.
+    """
+
+    action = "send_keyboard"
+
+    text: str | None = Field(default=None, description="What to type.")
+    key: Chord | None = Field(default=None, description="One key or chord to press.")
+    keys: Annotated[list[Chord], Field(min_length=1)] | None = Field(
+        default=None, description="Keys and chords to press one after the other."
+    )
+    delay: Duration = Field(
+        default=0.0, description="A pause between two presses; needed by slow guests."
+    )
+    hold: Duration = Field(default=0.0, description="How long each is held down.")
+
+    async def run(self, context: StepContext) -> Json:
+        """Type it. Captures how many presses that took."""
+        presses = self._presses(context)
+        self.will_not_verify(context)
+        keyboard = context.capability(Input)
+        if not self.delay:
+            await keyboard.press(presses, hold=self.hold)
+            return {"presses": len(presses)}
+        for number, press in enumerate(presses):
+            if number:
+                await asyncio.sleep(self.delay)
+            await keyboard.press([press], hold=self.hold)
+        return {"presses": len(presses)}
+
+    def _presses(self, context: StepContext) -> Sequence[KeyPress]:
+        if self.text is None:
+            keys = self.keys or [self.key or ""]
+            return [parse_chord(key) for key in keys]
+        layout = context.machine().facts.get("layout", "us")
+        try:
+            return type_text(self.text, layout)
+        except ValueError as error:  # planning could not see what a template gave
+            raise PlatformError(
+                str(error), hint="see what the template in 'text' gave"
+            ) from error
+
+    @classmethod
+    def troubles(
+        cls, fields: Mapping[str, Json], settings: Any | None
+    ) -> Iterator[str]:
+        """Find text that the machine's layout cannot type."""
+        yield from exactly_one(fields, "text", "key", "keys")
+        text = fields.get("text")
+        if settings is None or not isinstance(text, str):
+            return
+        try:
+            # Of a text that is not known yet, only the layout can be wrong.
+            known = "" if templated(text) else text
+            type_text(known, str(getattr(settings, "layout", None) or "us"))
+        except ValueError as error:
+            yield str(error)
+
+    @classmethod
+    def title_of(cls, fields: Mapping[str, Json]) -> str:
+        """Show what is typed."""
+        keys = fields.get("keys")
+        shown = " ".join(map(str, keys)) if isinstance(keys, list) else None
+        text = fields.get("text")
+        typed = None if text is None else repr(text)
+        return titled("send_keyboard", typed or fields.get("key") or shown)
+
+
+KINDS = (SendKey, SendKeyboard)

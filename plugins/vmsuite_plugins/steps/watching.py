@@ -1,0 +1,75 @@
+"""Looks at a condition again and again, and remembers what was seen last."""
+
+from __future__ import annotations
+
+import asyncio
+
+from vmsuite.errors import Unreachable
+from vmsuite.kinds import Judgement
+from vmsuite.model import Condition
+from vmsuite.ports import StepContext
+from vmsuite_plugins.steps.shown import one_line
+
+
+class Watch:
+    """One condition being watched by one step.
+
+    A machine that does not answer now may answer later: that counts as "not yet". All
+    other errors of a look end the watch.
+    """
+
+    def __init__(self, context: StepContext, condition: Condition) -> None:
+        self._context = context
+        self._condition = condition
+        self.looks = 0
+        """How many looks came to an end."""
+        self.unreachable: Unreachable | None = None
+        """Why the last look could not see anything, if so."""
+        self._saw = ""
+
+    async def look(self) -> bool:
+        """Look once and return whether it holds."""
+        try:
+            judgement: Judgement = await self._context.judge(self._condition)
+        except Unreachable as error:
+            self.unreachable, held, saw = error, False, str(error)
+        else:
+            self.unreachable, held, saw = None, judgement.holds, judgement.saw
+        self.looks += 1
+        if saw != self._saw or self.looks == 1:
+            # Also where the case's time ends the watch, its log tells what was seen.
+            holds = "holds" if held else "does not hold"
+            self._context.log(f"{self.name} {holds}{f': {saw}' if saw else ''}")
+        self._saw = saw
+        return held
+
+    async def until_it_holds(self, interval: float) -> None:
+        """Look again and again until it holds."""
+        while True:
+            if await self.look():
+                return
+            await asyncio.sleep(interval)
+
+    async def hold_for(self, seconds: float, interval: float) -> bool:
+        """Return whether it goes on holding for so long, looking at the end too."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while (left := until - loop.time()) > 0:
+            await asyncio.sleep(min(interval, left))
+            if not await self.look():
+                return False
+        return True
+
+    @property
+    def name(self) -> str:
+        """What messages call the condition."""
+        return self._condition.kind.condition
+
+    @property
+    def saw(self) -> str:
+        """What was seen last, ready to stand at the end of a message."""
+        if not self.looks:
+            return "the first look did not come to an end"
+        times = "once" if self.looks == 1 else f"{self.looks} times"
+        last = one_line(self._saw, 400) or "nothing to tell"
+        return f"looked {times}, saw last: {last}"
