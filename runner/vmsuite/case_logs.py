@@ -1,0 +1,158 @@
+"""Writes ``cases/<slug>.log`` and ``suite.log``: the run as a person reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmsuite.events import (
+    CaseFinished,
+    CaseStarted,
+    CommandSent,
+    Event,
+    Notice,
+    SuiteFinished,
+    SuiteStarted,
+)
+from vmsuite.model import RunResult
+from vmsuite.run_folder import RunFolder
+from vmsuite.story import told
+
+FLUSH_EVERY = 1.0
+"""Seconds after which what was said is on disk, once something more is said."""
+
+_FLUSH_SIZE = 1 << 16
+_KEPT_AT_MOST = 1 << 18
+"""Bytes of a log that wait in memory while the disk is full."""
+_UNWRITTEN_AT_MOST = 64
+"""Logs of ended cases that wait for space on the disk."""
+
+_IN_BOTH = (CaseStarted, CaseFinished)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Log:
+    """One file, opened only for the moment of writing."""
+
+    path: Path
+    waiting: list[bytes] = field(default_factory=list)
+    size: int = 0
+    left_out: int = 0
+
+    def add(self, text: str) -> None:
+        data = text.encode(errors="backslashreplace")
+        if self.size + len(data) > _KEPT_AT_MOST:  # only when it cannot be written
+            self.left_out += 1
+            return
+        self.waiting.append(data)
+        self.size += len(data)
+
+    def flush(self) -> None:
+        """Write what waits. Raises OSError; what was not written waits on."""
+        if not self.waiting:
+            return
+        data = b"".join(self.waiting)
+        if self.left_out:
+            data += f"[… {self.left_out} lines are missing here …]\n".encode()
+            self.left_out = 0
+        flags = os.O_APPEND | os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC
+        fd = os.open(self.path, flags, 0o644)
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+        finally:
+            os.close(fd)
+            self.waiting = [data] if data else []
+            self.size = len(data)
+
+
+class CaseLogs:
+    """The listener that keeps the logs of every suite and case of a run.
+
+    A log is on disk when its case ends, when much was said, and about every second
+    while events come. A full disk is told once; the newest lines are then given up.
+    """
+
+    def __init__(self, on_trouble: Callable[[str], None]) -> None:
+        self._on_trouble = on_trouble
+        self._told = False
+        self._folders: dict[str, RunFolder] = {}
+        self._early: list[Event] = []
+        """Said before any suite began; belongs into all of them."""
+        self._logs: dict[str, _Log] = {}
+        self._flushed_at = 0.0
+
+    def handle(self, event: Event) -> None:
+        """Write one event into the logs it belongs to."""
+        if isinstance(event, CommandSent):
+            return
+        if isinstance(event, SuiteStarted):
+            self._begin(event)
+        text = told(event)
+        if text:
+            for log in self._logs_of(event):
+                log.add(text)
+                if log.size > _FLUSH_SIZE:
+                    self._flush(log)
+        if isinstance(event, CaseFinished):
+            self._end(event.case)
+        elif isinstance(event, SuiteFinished | Notice):
+            self._flush_all(event.at)
+        if event.at - self._flushed_at >= FLUSH_EVERY:
+            self._flush_all(event.at)
+
+    def close(self, run: RunResult) -> None:
+        """Write what still waits."""
+        self._flush_all(0.0)
+
+    def _begin(self, event: SuiteStarted) -> None:
+        folder = RunFolder(path=Path(event.folder))
+        self._folders[event.suite] = folder
+        log = _Log(path=folder.suite_log)
+        self._logs[event.suite] = log
+        for early in self._early:
+            log.add(told(early))
+
+    def _logs_of(self, event: Event) -> list[_Log]:
+        if event.case:
+            suite, _, slug = event.case.partition("/")
+            folder = self._folders.get(suite)
+            if folder is None:
+                return []
+            if not slug:
+                return [self._logs[suite]]
+            log = self._logs.get(event.case)
+            if log is None:
+                log = self._logs[event.case] = _Log(path=folder.case_log(slug))
+            return [log, self._logs[suite]] if isinstance(event, _IN_BOTH) else [log]
+        if isinstance(event, SuiteStarted | SuiteFinished):
+            found = self._logs.get(event.suite)
+            return [found] if found else []
+        if len(self._early) < 100 and not self._folders:
+            self._early.append(event)
+        return [self._logs[suite] for suite in self._folders]
+
+    def _end(self, case: str) -> None:
+        log = self._logs.get(case)
+        if log is not None:
+            self._flush(log)
+            if not log.waiting or len(self._logs) > _UNWRITTEN_AT_MOST:
+                del self._logs[case]
+
+    def _flush_all(self, at: float) -> None:
+        self._flushed_at = at
+        for log in tuple(self._logs.values()):
+            self._flush(log)
+
+    def _flush(self, log: _Log) -> None:
+        try:
+            log.flush()
+        except OSError as error:
+            if not self._told:
+                self._told = True
+                self._on_trouble(
+                    f"{log.path}: cannot write the log: {error.strerror}; "
+                    "lines may be missing"
+                )
