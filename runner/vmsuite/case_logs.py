@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from vmsuite.events import (
     CaseFinished,
     CaseStarted,
     CommandSent,
+    Emit,
     Event,
     Notice,
     SuiteFinished,
@@ -75,8 +75,9 @@ class CaseLogs:
     while events come. A full disk is told once; the newest lines are then given up.
     """
 
-    def __init__(self, on_trouble: Callable[[str], None]) -> None:
-        self._on_trouble = on_trouble
+    def __init__(self, emit: Emit) -> None:
+        """``emit`` takes the notice that a log cannot be written."""
+        self._emit = emit
         self._told = False
         self._folders: dict[str, RunFolder] = {}
         self._early: list[Event] = []
@@ -152,7 +153,5 @@ class CaseLogs:
         except OSError as error:
             if not self._told:
                 self._told = True
-                self._on_trouble(
-                    f"{log.path}: cannot write the log: {error.strerror}; "
-                    "lines may be missing"
-                )
+                text = f"{log.path}: cannot write the log: {error.strerror}"
+                self._emit(Notice(text=f"{text}; lines may be missing", broken=True))

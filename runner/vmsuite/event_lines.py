@@ -89,10 +89,10 @@ def _resealed(event: Event, mask_json: MaskJson | None) -> tuple[Event, bytes]:
     """Seal an event that needs changes: something illegal or too long is in it."""
     for longest, items in _SHORTENINGS:
         # Masked before it is cut: half a secret at a cut would no longer be found.
-        record = _fitting(_record(event), math.inf, math.inf)
+        record = fitting(_record(event), math.inf, math.inf)
         if mask_json is not None:
             record = _masked(record, mask_json)
-        record = _fitting(record, longest, items)
+        record = fitting(record, longest, items)
         line = _encode(record).encode()
         if len(line) <= LONGEST_LINE:
             break
@@ -140,8 +140,11 @@ def _masked(record: dict[str, Json], mask_json: MaskJson) -> dict[str, Json]:
     return {**masked, **kept}
 
 
-def _fitting(value: object, longest: float, items: float, depth: int = 0) -> Json:
-    """Return ``value`` as JSON can hold it: no text, list or nesting too long."""
+def fitting(value: object, longest: float, items: float, depth: int = 0) -> Json:
+    """Return ``value`` as JSON can hold it, every text and list not too long.
+
+    A text keeps its two ends, and what is nested more than 50 deep is left out.
+    """
     if value is None or isinstance(value, bool | int | float):
         sound = not isinstance(value, float) or math.isfinite(value)
         return value if sound else str(value)
@@ -151,16 +154,14 @@ def _fitting(value: object, longest: float, items: float, depth: int = 0) -> Jso
         return "[… nested too deeply …]"
     if isinstance(value, list | tuple):
         kept = value if len(value) <= items else value[: int(items)]
-        return [_fitting(item, longest, items, depth + 1) for item in kept]
+        return [fitting(item, longest, items, depth + 1) for item in kept]
     if isinstance(value, dict):
         return {
-            _fitting(str(key), longest, items): _fitting(
-                item, longest, items, depth + 1
-            )
+            fitting(str(key), longest, items): fitting(item, longest, items, depth + 1)
             for number, (key, item) in enumerate(value.items())
             if number < items
         }
-    return _fitting(_plain(value), longest, items, depth)
+    return fitting(_plain(value), longest, items, depth)
 
 
 def _without_surrogates(text: str) -> str:

@@ -7,9 +7,10 @@ never reached are skipped, and its suites say that they are not complete.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from vmsuite.event_lines import fitting
 from vmsuite.events import (
     Attached,
     AttemptFinished,
@@ -40,6 +41,10 @@ CUT_OFF = "the run ended before this case did"
 NEVER_STARTED = "the run ended before this case started"
 SUITE_CUT_OFF = "the run ended before this suite did"
 INTERRUPTED = "the run was interrupted before this suite's end"
+
+_EVIDENCE_KEPT = 65_536
+_OUTPUT_KEPT = (4_096, 100)
+"""Longest text and most items; the journal has all of it."""
 
 
 def fold(events: Iterable[Event]) -> RunResult:
@@ -183,7 +188,7 @@ class _Case:
             case AttemptStarted():
                 self.attempts.append(_Attempt(number=event.number, at=event.at))
             case StepFinished():
-                self._attempt(event).steps.append(event.result)
+                self._attempt(event).steps.append(_bounded(event.result))
             case AttemptFinished():
                 self._attempt(event).finished = event
             case CaseFinished():
@@ -265,6 +270,16 @@ class _Attempt:
             location=end.location,
             steps=tuple(self.steps),
         )
+
+
+def _bounded(step: StepResult) -> StepResult:
+    if step.output is None and len(step.evidence) <= _EVIDENCE_KEPT:
+        return step
+    return replace(
+        step,
+        output=fitting(step.output, *_OUTPUT_KEPT),
+        evidence=step.evidence[-_EVIDENCE_KEPT:],
+    )
 
 
 def _ended(outcome: Outcome | None, *, begun: bool) -> Outcome:
