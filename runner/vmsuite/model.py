@@ -143,9 +143,12 @@ class CompanionSpec:
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str | None = None
-    delay: float = 0.0
-    timeout: float = 30.0
-    role: str = "task"
+    delay: float | None = None
+    """Before it starts; None: as its ``companion.toml`` says, else 0."""
+    timeout: float | None = None
+    """Of a task, from its start; None: as its ``companion.toml`` says, else 30."""
+    role: str | None = None
+    """``task`` or ``service``; None: as its ``companion.toml`` says, else task."""
     ready: Ready | None = None
     name: str = ""
 
@@ -190,6 +193,8 @@ class Case:
     """Names in ``vars`` whose values must never be shown."""
     machines: Mapping[str, MachineSpec] = field(default_factory=dict)
     """The machines this case uses, by the name it uses for them."""
+    base_name: str = ""
+    """The name without its matrix values."""
     steps: tuple[Step, ...] = ()
     cleanup: tuple[Step, ...] = ()
     companions: tuple[CompanionSpec, ...] = ()
@@ -331,6 +336,11 @@ class RunResult:
     """Troubles of the tool itself that no case shows, e.g. a full disk."""
     broken: bool = False
     """Whether one of those troubles makes the run's result incomplete: exit 3."""
+    version: str = ""
+    """Of this program."""
+    command: tuple[str, ...] = ()
+    host: Mapping[str, str] = field(default_factory=dict)
+    """The host's name and the versions of its tools, for reports."""
 
     @property
     def cases(self) -> tuple[CaseResult, ...]:
