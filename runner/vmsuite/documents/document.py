@@ -21,8 +21,13 @@ class Document:
     format: str
     """``yaml``, ``toml`` or ``json``."""
     value: Json
-    location: Location
-    """Where the value begins."""
+
+    @property
+    def location(self) -> Location:
+        """Where the value begins; the file's start for one that is no container."""
+        if isinstance(self.value, LocatedDict | LocatedList):
+            return self.value.location
+        return Location(file=self.file, line=1, column=1)
 
     def locate(self, pointer: Sequence[str | int], *, key: bool = False) -> Location:
         """Return where the value (or its key) at a pointer is written.

@@ -22,8 +22,8 @@ _WORDS: dict[str, Json] = {"true": True, "false": False, "null": None}
 _NO_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
-def parse_json(text: str, source: Source) -> tuple[Json, int]:
-    """Return the value in text, and where it begins.
+def parse_json(text: str, source: Source) -> Json:
+    """Return the value in text.
 
     Raises:
         InvalidSuite: with everything that is wrong up to the first syntax error.
@@ -78,9 +78,9 @@ class _Builder:
         self._here: Any = None
         self._outer: list[Any] = []
         self._key: tuple[str, int] | None = None
-        self._root: tuple[Json, int] = (None, 0)
+        self._root: Json = None
 
-    def build(self, text: str) -> tuple[Json, int]:
+    def build(self, text: str) -> Json:
         for match in _TOKEN.finditer(text):
             lexeme = match[0]
             at = match.start()
@@ -121,7 +121,7 @@ class _Builder:
             here.append(value)
             here.item_places.append(at)
         else:
-            self._root = (value, at)
+            self._root = value
 
     def _scalar(self, lexeme: str, at: int) -> Json:
         if lexeme[0] == '"':

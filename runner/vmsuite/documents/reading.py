@@ -26,7 +26,7 @@ from vmsuite.quantities import show_size
 FORMATS = {".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".json": "json"}
 """Formats by the suffix of a file's name."""
 
-_PARSERS: dict[str, Callable[[str, Source], tuple[Json, int]]] = {
+_PARSERS: dict[str, Callable[[str, Source], Json]] = {
     "yaml": parse_yaml,
     "toml": parse_toml,
     "json": parse_json,
@@ -76,9 +76,8 @@ def parse(content: bytes, *, file: str, format: str) -> Document:  # noqa: A002 
             hint="leave it out, or write an escape in double quotes",
         )
     with _collector_off():
-        value, offset = _PARSERS[format](text, source)
-    location = source.location(offset)
-    return Document(file=file, format=format, value=value, location=location)
+        value = _PARSERS[format](text, source)
+    return Document(file=file, format=format, value=value)
 
 
 @contextmanager

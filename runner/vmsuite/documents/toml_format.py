@@ -26,8 +26,8 @@ _AT = re.compile(
 _LONG_NUMBER = re.compile(r"[0-9_]{4300,}")
 
 
-def parse_toml(text: str, source: Source) -> tuple[Json, int]:
-    """Return the table in text, and where it begins.
+def parse_toml(text: str, source: Source) -> LocatedDict:
+    """Return the table in text.
 
     Raises:
         InvalidSuite: the syntax is wrong, a key is written twice, or it is nested
@@ -50,7 +50,7 @@ def parse_toml(text: str, source: Source) -> tuple[Json, int]:
         faults.stop(number.start() if number else 0, "this number is too long")
     located = locate_toml(text, source, faults)
     _Filling(source, faults).table(located, values, 1)
-    return located, 0
+    return located
 
 
 def _explain(said: str, text: str, source: Source, faults: Faults) -> NoReturn:

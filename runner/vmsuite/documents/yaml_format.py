@@ -56,8 +56,8 @@ else:
 
 def parse_yaml(
     text: str, source: Source, *, parser: Callable[[str], Any] = PARSER
-) -> tuple[Json, int]:
-    """Return the value of the one document in text, and where it begins.
+) -> Json:
+    """Return the value of the one document in text.
 
     Raises:
         InvalidSuite: with everything that is wrong up to the first syntax error.
@@ -72,6 +72,10 @@ def parse_yaml(
         faults.stop(what.offset, what.message, hint=what.hint.format(line=line))
     faults.check()
     return root
+
+
+_NOTHING = object()
+"""The root before there is one: ``null`` is a value."""
 
 
 class _Composer:
@@ -92,9 +96,9 @@ class _Composer:
         self._key_at = 0
         self._merging: set[int] = set()
         """The ids of open mappings with a merge key."""
-        self._root: tuple[Json, int] | None = None
+        self._root: Json = _NOTHING
 
-    def compose(self, get_event: Callable[[], Any]) -> tuple[Json, int]:
+    def compose(self, get_event: Callable[[], Any]) -> Json:
         handlers: dict[type, Callable[[Any], None]] = {
             ScalarEvent: self._scalar,
             MappingStartEvent: self._start_mapping,
@@ -110,12 +114,12 @@ class _Composer:
         while handle := handlers.get(event.__class__):
             handle(event)
             event = get_event()
-        if self._root is None:
+        if self._root is _NOTHING:
             self._faults.stop(0, "the file is empty")
         return self._root
 
     def _start_document(self, event: Any) -> None:
-        if self._root is not None:
+        if self._root is not _NOTHING:
             self._faults.stop(
                 event.start_mark.index,
                 "a second YAML document begins here",
@@ -168,7 +172,7 @@ class _Composer:
             here.append(value)
             here.item_places.append(at)
         else:
-            self._root = (value, at)
+            self._root = value
 
     def _start_mapping(self, event: Any) -> None:
         self._start(LocatedDict(self._source, event.start_mark.index), event, "map")
