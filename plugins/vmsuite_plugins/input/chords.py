@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmsuite.keys import MODIFIERS, find_key
 from vmsuite.ports import KeyPress
-from vmsuite_plugins.input.keys import MODIFIERS, find_key
 from vmsuite_plugins.input.us import US
 
 _JOINS = "+-"

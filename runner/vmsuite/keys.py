@@ -2,8 +2,7 @@
 
 A key's own name is its QKeyCode, the name QEMU gives it. The same key is found by its
 evdev name (``KEY_ENTER``), its DOM code (``Enter``), and the names people use every
-day (``return``). Case does not matter. Names of one character are no key names but
-characters, see ``chords``.
+day (``return``). Case does not matter.
 """
 
 from __future__ import annotations

@@ -1,0 +1,140 @@
+"""The fake machine's input, screen, media and snapshots, all in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmsuite.errors import CheckFailed, PlatformError
+from vmsuite.keys import KEYS
+from vmsuite.ports import KeyPress, PointerEvent
+from vmsuite.testing.fake.vitals import Vitals
+
+_BUTTONS = frozenset(("left", "middle", "right", "side", "extra"))
+_WHEEL = frozenset(("wheel-up", "wheel-down"))
+
+
+class FakeInput:
+    """Notes every key and pointer event that arrives in the guest."""
+
+    def __init__(self, vitals: Vitals) -> None:
+        self.keys: list[tuple[str, bool]] = []
+        """QKeyCode and whether it went down, in order."""
+        self.pointer: list[PointerEvent] = []
+        self._vitals = vitals
+
+    @property
+    def held(self) -> set[str]:
+        """The keys that are down now."""
+        down: set[str] = set()
+        for key, pressed in self.keys:
+            (down.add if pressed else down.discard)(key)
+        return down
+
+    async def press(self, presses: Sequence[KeyPress], *, hold: float = 0.0) -> None:
+        """Press and release."""
+        for press in presses:
+            unknown = [key for key in press.keys if key not in KEYS]
+            if unknown:
+                raise CheckFailed(f"no keyboard has the key {unknown[0]!r}")
+            self._require_running("press a key")
+            self.keys += [(key, True) for key in press.keys]
+            try:
+                await asyncio.sleep(hold)
+            finally:
+                self.keys += [(key, False) for key in reversed(press.keys)]
+
+    async def point(self, events: Sequence[PointerEvent]) -> None:
+        """Move, click and scroll."""
+        for event in events:
+            known = _WHEEL if event.kind == "wheel" else _BUTTONS
+            if event.kind in {"down", "up", "wheel"} and event.button not in known:
+                raise CheckFailed(f"no pointer has the button {event.button!r}")
+            self._require_running("move the pointer")
+            self.pointer.append(event)
+        await asyncio.sleep(0)
+
+    def _require_running(self, what: str) -> None:
+        self._vitals.require_on(what)
+        if self._vitals.state == "paused":
+            raise PlatformError(f"machine {self._vitals.name!r} is paused: no {what}")
+
+
+class FakeScreen:
+    """A black screen."""
+
+    def __init__(self, vitals: Vitals, size: tuple[int, int]) -> None:
+        self._vitals = vitals
+        self._size = size
+
+    async def screenshot(self) -> bytes:
+        """Return it as PNG."""
+        self._vitals.require_on("take a screenshot")
+        width, height = self._size
+        rows = (b"\0" + bytes((width + 7) // 8)) * height
+        header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+        chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+        return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
+
+    async def size(self) -> tuple[int, int]:
+        """Return width and height."""
+        self._vitals.require_on("look at its screen")
+        return self._size
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    check = zlib.crc32(name + data)
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
+
+
+class FakeMedia:
+    """One removable drive, ``cd0``."""
+
+    DRIVE = "cd0"
+
+    def __init__(self, vitals: Vitals) -> None:
+        self.inserted: Path | None = None
+        self._vitals = vitals
+
+    async def insert(self, path: Path, device: str | None) -> None:
+        """Put an image in."""
+        self._require_drive(device)
+        if not path.is_file():  # noqa: ASYNC240 - a look at a test's own file
+            raise CheckFailed(f"{path}: no such image")
+        self.inserted = path
+
+    async def eject(self, device: str | None, *, force: bool) -> None:
+        """Take it out."""
+        del force
+        self._require_drive(device)
+        self.inserted = None
+
+    def _require_drive(self, device: str | None) -> None:
+        self._vitals.require_on("change its media")
+        if device not in {None, self.DRIVE}:
+            raise CheckFailed(f"no drive is called {device!r}; there is {self.DRIVE!r}")
+
+
+class FakeSnapshots:
+    """Keeps the guest's files under names."""
+
+    def __init__(self, vitals: Vitals, files: dict[str, bytes]) -> None:
+        self._vitals = vitals
+        self._files = files
+        self._saved: dict[str, dict[str, bytes]] = {}
+
+    async def save(self, name: str) -> None:
+        """Keep them."""
+        self._vitals.require_on("save a snapshot")
+        self._saved[name] = dict(self._files)
+
+    async def restore(self, name: str) -> None:
+        """Bring them back."""
+        self._vitals.require_on("restore a snapshot")
+        if name not in self._saved:
+            raise CheckFailed(f"no snapshot is called {name!r}")
+        self._files.clear()
+        self._files.update(self._saved[name])

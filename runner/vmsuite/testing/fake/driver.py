@@ -1,0 +1,110 @@
+"""The driver ``fake``: makes machines that need nothing of the host."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from vmsuite.errors import PlatformError
+from vmsuite.findings import Finding
+from vmsuite.model import MachineSpec
+from vmsuite.ports import GuestRecipe, Machine, MachineContext
+from vmsuite.testing.fake.console import FakeConsole
+from vmsuite.testing.fake.machine import OFFERED, FakeMachine
+from vmsuite.testing.fake.monitor import FakeAgent, FakeMonitor
+from vmsuite.testing.fake.power import FakePower
+from vmsuite.testing.fake.settings import FakeSettings
+from vmsuite.testing.fake.shell import Answering, FakeShell
+from vmsuite.testing.fake.vitals import Vitals
+from vmsuite.testing.fake.wires import (
+    FakeChannels,
+    FakeNetwork,
+    serve_channels,
+    serve_ports,
+)
+
+
+class FakeDriver:
+    """Makes fake machines and remembers them, so that a test can look inside.
+
+    ``answering`` answers guest commands in Python, before the settings' table.
+    """
+
+    name = "fake"
+    settings: type[BaseModel] = FakeSettings
+
+    def __init__(self, answering: Answering | None = None) -> None:
+        self.machines: list[FakeMachine] = []
+        """Every machine it made, in order."""
+        self.open_machines = 0
+        """How many of them are not closed yet."""
+        self._answering = answering
+
+    def capabilities(self, settings: FakeSettings) -> frozenset[type[Any]]:
+        """Return what a machine will offer."""
+        return frozenset(
+            kind for kind in OFFERED if kind.__name__ not in settings.lacks
+        )
+
+    def check(
+        self, spec: MachineSpec, guests: Mapping[str, GuestRecipe], base: Path
+    ) -> Iterable[Finding]:
+        """Yield what the settings say is wrong."""
+        del guests, base
+        if spec.settings.trouble:
+            yield Finding(location=spec.location, message=spec.settings.trouble)
+
+    def open(
+        self, spec: MachineSpec, context: MachineContext
+    ) -> AbstractAsyncContextManager[Machine]:
+        """Start a machine and stop it in the end."""
+        return self._open(spec, context)
+
+    @asynccontextmanager
+    async def _open(
+        self, spec: MachineSpec, context: MachineContext
+    ) -> AsyncIterator[Machine]:
+        settings: FakeSettings = spec.settings
+        if settings.start_fails:
+            raise PlatformError(f"machine {spec.name!r}: {settings.start_fails}")
+        async with AsyncExitStack() as stack:
+            machine = await self._build(spec.name, settings, context, stack)
+            stack.callback(machine.power.close)
+            self.machines.append(machine)
+            self.open_machines += 1
+            try:
+                machine.power.begin()
+                yield machine
+            finally:
+                self.open_machines -= 1
+
+    async def _build(
+        self,
+        name: str,
+        settings: FakeSettings,
+        context: MachineContext,
+        stack: AsyncExitStack,
+    ) -> FakeMachine:
+        vitals = Vitals(name)
+        console = FakeConsole(vitals, settings.serial)
+        monitor = FakeMonitor(vitals, context.emit, settings.qmp)
+        factor = context.timeout_factor
+        power = FakePower(vitals, settings, console, monitor, factor)
+        folder = context.runtime_dir
+        wires = await serve_channels(stack, folder, settings.channels)
+        ports = await serve_ports(stack, settings.forwards)
+        return FakeMachine(
+            vitals=vitals,
+            settings=settings,
+            power=power,
+            monitor=monitor,
+            agent=FakeAgent(vitals, context.emit, settings.qga),
+            shell=FakeShell(vitals, power, settings, self._answering),
+            console=console,
+            channels=FakeChannels(folder, wires),
+            network=FakeNetwork(vitals, ports),
+        )
