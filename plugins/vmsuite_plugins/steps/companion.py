@@ -74,10 +74,14 @@ class Companion(StepKind):
         default=None, description="How long to wait before it starts, beside the case."
     )
     timeout: Duration | None = Field(
-        default=None, description="How long a task may take; by default 30s."
+        default=None,
+        description="How long a task may take; by default as its companion.toml says, "
+        "else 30s.",
     )
-    role: Literal["task", "service"] = Field(
-        default="task", description="Whether it must end well, or stay until the end."
+    role: Literal["task", "service"] | None = Field(
+        default=None,
+        description="Whether it must end well, or stay until the end; by default as "
+        "its companion.toml says, else task.",
     )
     ready: ReadyWhen | None = Field(
         default=None, description="Hold the next step until the companion is ready."
@@ -116,8 +120,8 @@ class Companion(StepKind):
             args=tuple(self.args),
             env=self.env,
             cwd=self.cwd,
-            delay=0.0 if delay is None else delay,
-            timeout=TASK_TIMEOUT if timeout is None else timeout,
+            delay=delay,
+            timeout=timeout,
             role=self.role,
             ready=ready,
             name=self.name,
