@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vmsuite.findings import Finding
+    from vmsuite.model import Location
 
 
 class VmsuiteError(Exception):
@@ -37,6 +38,8 @@ class VmsuiteError(Exception):
         self.hint = hint
         self.evidence = evidence
         """What was seen, e.g. the last lines of a console; may be long."""
+        self.location: Location | None = None
+        """The step it happened in; the engine fills it in."""
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
@@ -62,7 +65,18 @@ class StepEnded(VmsuiteError):
 
 
 class CheckFailed(StepEnded):
-    """The subject of the test gave a wrong answer."""
+    """The subject of the test gave a wrong answer; perhaps by its exit code."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        evidence: str = "",
+        exit_code: int | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, evidence=evidence)
+        self.exit_code = exit_code
 
 
 class GuestCrashed(CheckFailed):

@@ -117,8 +117,16 @@ class StepKind(Kind):
     action: ClassVar[str | None] = None
     machine_required: ClassVar[bool] = False
     """Whether the step must name its machine itself (``connect``)."""
+    starts_companion: ClassVar[bool] = False
+    """Whether its field ``program`` names a host companion."""
     takes_condition: ClassVar[bool] = False
     """Whether ``condition:`` and that condition's fields stand in the step itself."""
+
+    @classmethod
+    def block_names(cls, fields: Mapping[str, Json]) -> frozenset[str]:
+        """Return the variables its blocks see beside the others (``loop``)."""
+        del fields
+        return frozenset()
 
     branches: ClassVar[bool] = False
     """Whether its blocks run side by side: what they connect to stays theirs."""

@@ -105,7 +105,8 @@ class Step:
     @property
     def title(self) -> str:
         """What a person sees: the label, else type and action."""
-        return self.envelope.label or self.kind.title_of(self.fields)
+        named = {key: found.kind.condition for key, found in self.conditions.items()}
+        return self.envelope.label or self.kind.title_of({**self.fields, **named})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

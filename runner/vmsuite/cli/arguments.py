@@ -1,0 +1,181 @@
+"""All arguments of the command line; imports nothing that takes time."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmsuite import __version__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command beside the bare run."""
+
+    module: str
+    summary: str
+    fill: Callable[[argparse.ArgumentParser], None]
+
+
+def run_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``run-suite PATH...``."""
+    width = max(len(name) for name in COMMANDS)
+    commands = "\n".join(
+        f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()
+    )
+    parser = argparse.ArgumentParser(
+        prog="run-suite",
+        usage="run-suite [options] PATH...\n       run-suite COMMAND --help",
+        description="Run declarative test suites against real virtual machines.",
+        epilog=f"commands:\n{commands}\n\n"
+        "exit code: 0 all good, 1 a case failed, 2 usage or invalid suite,\n"
+        "           3 only tool trouble, 130 interrupted (after cleanup)",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"vmsuite {__version__}")
+    _paths(parser)
+    _selection(parser)
+    group = parser.add_argument_group("running")
+    group.add_argument(
+        "--jobs", "-j", metavar="N", help="how many cases run at once; or 'auto' (1)"
+    )
+    group.add_argument("--fail-fast", "-x", action="store_true", default=None)
+    group.add_argument(
+        "--timeout-factor", type=float, metavar="F", help="stretch every time limit"
+    )
+    group.add_argument(
+        "--run-timeout", metavar="TIME", help="end the whole run after this time"
+    )
+    group.add_argument("--dry-run", action="store_true", help="check all, run nothing")
+    group.add_argument("--list", action="store_true", help="list the cases, run none")
+    group = parser.add_argument_group("output")
+    group.add_argument("--log-dir", metavar="DIR", help="instead of logs/")
+    group.add_argument("--junit-xml", metavar="FILE", help="one file of the whole run")
+    group.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
+    group.add_argument("--trace-qmp", action="store_true", default=None)
+    group.add_argument(
+        "--plain", action="store_true", help="one line per case, also on a terminal"
+    )
+    _output(group, "of --list")
+    return parser
+
+
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """Return the parser of a command."""
+    command = COMMANDS[name]
+    parser = argparse.ArgumentParser(
+        prog=f"run-suite {name}",
+        description=command.summary[0].upper() + command.summary[1:] + ".",
+    )
+    command.fill(parser)
+    return parser
+
+
+def _paths(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="PATH",
+        help="a suite file, or a folder with suite.yaml, .toml or .json in or below it",
+    )
+
+
+def _selection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("selecting")
+    group.add_argument(
+        "--cases",
+        metavar="NAMES",
+        help="names, slugs or globs, split at commas and spaces; also $CASES",
+    )
+    group.add_argument(
+        "-k", dest="names", action="append", metavar="NAME", help="one name; repeat it"
+    )
+    group.add_argument(
+        "--tags", metavar="TAGS", help="cases with one of these; !tag keeps them out"
+    )
+    group.add_argument("--last-failed", "--lf", action="store_true", default=None)
+    group.add_argument(
+        "--machine", metavar="NAME", help="what machine names mean that are not known"
+    )
+    group.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
+
+
+def _output(parser: argparse._ActionsContainer, what: str = "") -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("table", "json", "yaml"),
+        default="table",
+        help=f"format {what}".strip(),
+    )
+
+
+def _lint(parser: argparse.ArgumentParser) -> None:
+    _paths(parser)
+    parser.add_argument("--machine", metavar="NAME")
+    parser.add_argument("--config", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--strict", action="store_true", help="warnings count as errors"
+    )
+    _output(parser)
+
+
+def _list(parser: argparse.ArgumentParser) -> None:
+    _paths(parser)
+    _selection(parser)
+    _output(parser)
+
+
+def _schema(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="print this one, e.g. steps/wait")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="write all of them")
+    parser.add_argument(
+        "--check", type=Path, metavar="DIR", help="fail if DIR differs from the code"
+    )
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "run_dir", type=Path, metavar="RUN_DIR", help="logs/<suite>/<timestamp>"
+    )
+    parser.add_argument("--junit-xml", type=Path, metavar="FILE")
+
+
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    _output(parser)
+
+
+def _companion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("build", "list"))
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    _output(parser)
+
+
+def _guest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("build", "list"))
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    _output(parser)
+
+
+COMMANDS = {
+    "lint": Command(
+        module="lint", summary="check suites without running anything", fill=_lint
+    ),
+    "list": Command(module="listing", summary="list cases", fill=_list),
+    "schema": Command(
+        module="schema", summary="print or write the JSON Schemas", fill=_schema
+    ),
+    "report": Command(
+        module="report", summary="make a run's reports again", fill=_report
+    ),
+    "doctor": Command(
+        module="doctor", summary="say what this host can do", fill=_doctor
+    ),
+    "companion": Command(
+        module="companion", summary="build or list host companions", fill=_companion
+    ),
+    "guest": Command(module="guest", summary="build or list guests", fill=_guest),
+}

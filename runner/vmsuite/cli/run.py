@@ -1,0 +1,131 @@
+"""``run-suite PATH...``: plan, check, run, report."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import sys
+from pathlib import Path
+
+from vmsuite.cli.listing import show_cases
+from vmsuite.cli.setup import Workbench, paths_of, prepare, selection_of
+from vmsuite.errors import UsageError
+from vmsuite.model import RunResult
+from vmsuite.planning.last_failed import only_last_failed
+from vmsuite.planning.plan import Plan
+from vmsuite.ports import Listener
+from vmsuite.session import Session, run_session
+
+
+def run(options: argparse.Namespace) -> int:
+    """Return the exit code of the run."""
+    # A plan lives as long as the process: collecting while it is made is time lost.
+    gc.disable()
+    workbench = prepare(options)
+    fields = workbench.configuration.fields
+    logging.basicConfig(level=fields.log_level.upper(), format="%(name)s: %(message)s")
+    looking = options.list
+    planner = workbench.planner(running=not looking)
+    plan = planner.plan(
+        paths_of(options), selection_of(options, workbench.configuration)
+    )
+    gc.freeze()
+    gc.enable()
+    for finding in plan.findings:
+        print(finding, file=sys.stderr)
+    if looking:
+        show_cases(plan, options.output)
+    if plan.errors:
+        print(
+            f"run-suite: {len(plan.errors)} errors, nothing was started",
+            file=sys.stderr,
+        )
+        return 2
+    if looking:
+        return 0
+    if fields.last_failed:
+        plan = only_last_failed(plan, Path(fields.log_dir))
+    if options.dry_run:
+        show_plan(plan)
+        return 0
+    result = run_session(plan, _session(workbench, options))
+    return _written(workbench, result, fields.junit_xml)
+
+
+def _session(workbench: Workbench, options: argparse.Namespace) -> Session:
+    jobs = job_count(workbench.configuration.fields.jobs)
+    return Session(
+        registry=workbench.registry,
+        configuration=workbench.configuration,
+        masker=workbench.masker,
+        templates=workbench.templates,
+        listeners=_listeners(workbench, options, jobs),
+        command=tuple(sys.argv),
+        jobs=jobs,
+    )
+
+
+def _listeners(
+    workbench: Workbench, options: argparse.Namespace, jobs: int
+) -> list[Listener]:
+    factory = workbench.registry.listeners.get("console")
+    if factory is None:
+        return []
+    live = sys.stdout.isatty() and not options.plain
+    verbose = workbench.configuration.fields.log_level in {"debug", "info"}
+    return [factory(sys.stdout, live=live, color=None, jobs=jobs, verbose=verbose)]
+
+
+def job_count(written: int | str) -> int:
+    """Return how many cases run at once; ``auto`` is one for each core.
+
+    Raises:
+        UsageError: it is neither a number above 0 nor ``auto``.
+
+    """
+    if written == "auto":
+        return len(os.sched_getaffinity(0))
+    try:
+        jobs = int(written)
+    except ValueError:
+        jobs = 0
+    if jobs < 1:
+        raise UsageError(f"--jobs {written}: not a number above 0, nor 'auto'")
+    return jobs
+
+
+def show_plan(plan: Plan) -> None:
+    """Print what a run would do, in order."""
+    for suite in plan.suites:
+        print(f"{suite.name} ({suite.location.file})")
+        for case in suite.cases:
+            machines = ", ".join(
+                f"{name}: {spec.driver}" for name, spec in case.machines.items()
+            )
+            print(f"  {case.name}" + (f"  [{machines}]" if machines else ""))
+            if case.script is not None:
+                print(f"    {case.script.path} {' '.join(case.script.args)}".rstrip())
+            for number, step in enumerate(case.steps, 1):
+                print(f"    {number}. {step.title}")
+            for number, step in enumerate(case.cleanup, 1):
+                print(f"    cleanup {number}. {step.title}")
+    print(f"{plan.total} cases would run")
+
+
+def _written(workbench: Workbench, result: RunResult, target: str | None) -> int:
+    """Write the JUnit file of the whole run, if asked; return the exit code."""
+    if target is None:
+        return result.exit_code
+    path = Path(target)
+    content = workbench.registry.reporters["junit"].render(result, result.suites)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        print(
+            f"run-suite: {path}: cannot be written: {error.strerror}", file=sys.stderr
+        )
+        return result.exit_code or 3
+    return result.exit_code

@@ -1,0 +1,130 @@
+"""One attempt of one case: machines, steps, companions, cleanup, verdict."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from vmsuite.engine.companion_environment import machines_environment
+from vmsuite.engine.companions import Companions
+from vmsuite.engine.context import write_log
+from vmsuite.engine.evidence import new_evidence
+from vmsuite.engine.limits import Tripwire, limit
+from vmsuite.engine.machines import Stock
+from vmsuite.engine.scope import case_values
+from vmsuite.engine.scripts import run_script
+from vmsuite.engine.services import Services
+from vmsuite.engine.state import AttemptState, Lane
+from vmsuite.engine.steps import run_step, run_steps
+from vmsuite.engine.stop import Stop
+from vmsuite.engine.verdict import PASSED, Verdict, explained, judge_error
+from vmsuite.errors import VmsuiteError
+from vmsuite.model import Case, Step
+from vmsuite.ports import CaseInfo
+
+
+async def run_attempt(
+    services: Services, case: Case, info: CaseInfo, key: str, stock: Stock, stop: Stop
+) -> Verdict:
+    """Run a case once; whatever happens, cleanup runs and nothing of it stays."""
+    tripwire = Tripwire()
+    state = AttemptState(
+        services=services,
+        case=case,
+        info=info,
+        key=key,
+        values=case_values(case),
+        tripwire=tripwire,
+    )
+    error: VmsuiteError | None = None
+    try:
+        async with AsyncExitStack() as stack:
+            companions = await stack.enter_async_context(_companions(state))
+            state.companions = companions
+            with stop.covers(tripwire):
+                error = await _body(state, companions, stack, stock)
+            companions.stop_judging()
+            late = await _cleanup(state, case.cleanup)
+            if error is None and late is not None:
+                error = late
+                error.message = f"passed, but its cleanup did not: {late.message}"
+    except Exception as fault:  # noqa: BLE001 - a driver or companion that cannot stop
+        error = error or explained(fault)
+    _tell_evidence(state)
+    return PASSED if error is None else judge_error(error)
+
+
+def _companions(state: AttemptState) -> Companions:
+    def log(text: str, *, source: str = "") -> None:
+        write_log(state, text, source=source)
+
+    specs = state.case.machines.values()
+    return Companions(
+        state.info,
+        cache_dir=state.services.cache_dir,
+        log=log,
+        on_failure=state.tripwire.trip,
+        machines=lambda: machines_environment(state.machines, specs),
+    )
+
+
+async def _body(
+    state: AttemptState, companions: Companions, stack: AsyncExitStack, stock: Stock
+) -> VmsuiteError | None:
+    """Do everything the case's own time pays for; return why it did not pass."""
+    case = state.case
+    try:
+        async with (
+            state.tripwire.guard(),
+            limit(state.info.timeout, f"case {case.name!r}"),
+        ):
+            if case.machines:
+                await stack.enter_async_context(stock.lease(state))
+            if case.script is not None:
+                await run_script(state, case.script)
+                return None
+            for spec in case.companions:
+                await companions.start(spec, wait=False)
+            await run_steps(state, case.steps, "", Lane())
+            await companions.finish()
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        return explained(error)
+    return None
+
+
+async def _cleanup(state: AttemptState, steps: tuple[Step, ...]) -> VmsuiteError | None:
+    """Run all cleanup steps within their own time; return the first error.
+
+    Each step has a wire of its own, so that a machine that dies in one of them ends
+    that step and not the others. What was lost before is no news: steps that need it
+    end at once, and do not count.
+    """
+    if not steps:
+        return None
+    lane, first = Lane(), None
+    gone = set(state.lost)
+    try:
+        async with limit(state.services.budgets.cleanup, "cleanup"):
+            for number, step in enumerate(steps, 1):
+                state.tripwire = Tripwire()
+                error = await _guarded(state, step, f"cleanup.{number}", lane)
+                if error is not None and not (gone and error in state.lost.values()):
+                    first = first or error
+    except VmsuiteError as late:
+        return first or late
+    return first
+
+
+async def _guarded(
+    state: AttemptState, step: Step, index: str, lane: Lane
+) -> VmsuiteError | None:
+    try:
+        async with state.tripwire.guard():
+            return await run_step(state, step, index, lane)
+    except VmsuiteError as tripped:
+        return tripped
+
+
+def _tell_evidence(state: AttemptState) -> None:
+    known = frozenset(attachment.path for attachment in state.attachments)
+    for event in new_evidence(state.info, state.key, known):
+        state.services.emit(event)

@@ -1,0 +1,194 @@
+"""Runs one case to its result: requirements, attempts, expectation."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmsuite.engine.attempt import run_attempt
+from vmsuite.engine.environment import case_environment
+from vmsuite.engine.evidence import read_metrics
+from vmsuite.engine.machines import Stock
+from vmsuite.engine.requirements import arch_of, unmet
+from vmsuite.engine.services import Services
+from vmsuite.engine.stop import Stop
+from vmsuite.engine.verdict import Verdict, judge_error
+from vmsuite.errors import VmsuiteError
+from vmsuite.events import (
+    AttemptFinished,
+    AttemptStarted,
+    CaseFinished,
+    CaseStarted,
+    LogLine,
+)
+from vmsuite.model import Case, Json, Outcome, Suite
+from vmsuite.ports import CaseInfo
+
+_NOT_RETRIED = {Outcome.PASSED, Outcome.SKIPPED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRun:
+    """One selected case of one suite, and where its evidence goes."""
+
+    services: Services
+    suite: Suite
+    case: Case
+    folder: Path
+    """The suite's run folder."""
+
+    @property
+    def key(self) -> str:
+        """What events of this case carry."""
+        return f"{self.folder.parent.name}/{self.case.slug}"
+
+    async def run(self, stock: Stock, stop: Stop) -> Outcome:
+        """Run it and say so in events; return how it ended. Raises nothing."""
+        services, case = self.services, self.case
+        started = services.clock()
+        self._say_started()
+        verdict, metrics = self._not_wanted(stop), None
+        if verdict is None:
+            info = self._info()
+            info.artifact_dir.mkdir(parents=True, exist_ok=True)
+            verdict = await self._attempts(info, stock, stop)
+            metrics = read_metrics(info)
+        verdict = expected(case, verdict)
+        self._say_finished(verdict, services.clock() - started, metrics)
+        return verdict.outcome
+
+    def skip(self, reason: str) -> None:
+        """Say that it never started, and why."""
+        self._say_started()
+        verdict = Verdict(outcome=Outcome.SKIPPED, message=reason)
+        self._say_finished(verdict, 0.0, None)
+
+    async def _attempts(self, info: CaseInfo, stock: Stock, stop: Stop) -> Verdict:
+        emit, key, clock = self.services.emit, self.key, self.services.clock
+        number = 0
+        while True:
+            number += 1
+            began = clock()
+            emit(AttemptStarted(case=key, number=number))
+            verdict = await run_attempt(
+                self.services, self.case, info, key, stock, stop
+            )
+            emit(
+                AttemptFinished(
+                    case=key,
+                    number=number,
+                    duration=clock() - began,
+                    **_fields(verdict),
+                )
+            )
+            done = verdict.outcome in _NOT_RETRIED or number > self.case.retries
+            if done or stop.because is not None:
+                return verdict
+            text = f"attempt {number} ended as {verdict.outcome}; trying again"
+            emit(LogLine(case=key, text=text))
+
+    def _not_wanted(self, stop: Stop) -> Verdict | None:
+        """Return why the case does not even start, or None."""
+        reason = stop.reason
+        if not reason:
+            arch = arch_of(self.suite.arch)
+            reason = unmet(self.suite.requires, arch) or unmet(self.case.requires, arch)
+        if not reason and self.case.when is not None:
+            try:
+                scope = {**self.case.vars, "env": _env()}
+                if not self.services.templates.evaluate(self.case.when, scope):
+                    reason = f"when: {self.case.when} is not so"
+            except VmsuiteError as wrong:
+                wrong.location = self.case.location
+                return judge_error(wrong)
+        return Verdict(outcome=Outcome.SKIPPED, message=reason) if reason else None
+
+    def _info(self) -> CaseInfo:
+        services, case = self.services, self.case
+        log_path = self.folder / "cases" / f"{case.slug}.log"
+        artifact_dir = self.folder / "artifacts" / case.slug
+        timeout = case.timeout * services.budgets.factor
+        environment = case_environment(
+            workspace=services.workspace,
+            run_id=services.run_id,
+            run_dir=self.folder,
+            name=case.name,
+            slug=case.slug,
+            log_path=log_path,
+            artifact_dir=artifact_dir,
+            timeout=timeout,
+            arch=arch_of(self.suite.arch),
+            owner=services.environment,
+        )
+        return CaseInfo(
+            suite=self.suite.name,
+            name=case.name,
+            slug=case.slug,
+            suite_dir=self.suite.path.parent,
+            workspace=services.workspace,
+            run_id=services.run_id,
+            run_dir=self.folder,
+            log_path=log_path,
+            artifact_dir=artifact_dir,
+            timeout=timeout,
+            timeout_factor=services.budgets.factor,
+            environment=environment,
+        )
+
+    def _say_started(self) -> None:
+        case = self.case
+        self.services.emit(
+            CaseStarted(
+                case=self.key,
+                suite=self.suite.name,
+                name=case.name,
+                slug=case.slug,
+                description=case.description,
+                tags=tuple(sorted(case.tags)),
+                location=case.location,
+                allow_failure=case.allow_failure,
+                log_path=f"cases/{case.slug}.log",
+                artifact_dir=f"artifacts/{case.slug}",
+            )
+        )
+
+    def _say_finished(self, verdict: Verdict, duration: float, metrics: Json) -> None:
+        self.services.emit(
+            CaseFinished(
+                case=self.key,
+                outcome=verdict.outcome,
+                duration=duration,
+                message=verdict.message,
+                metrics=metrics,
+            )
+        )
+
+
+def expected(case: Case, verdict: Verdict) -> Verdict:
+    """Return the verdict in the light of ``expect: fail``.
+
+    Only a wrong answer of the subject fulfils it: a broken tool or lost time does not.
+    """
+    if case.expect != "fail":
+        return verdict
+    if verdict.outcome is Outcome.FAILED:
+        message = f"failed as expected: {verdict.message}"
+        return dataclasses.replace(verdict, outcome=Outcome.XFAILED, message=message)
+    if verdict.outcome is Outcome.PASSED:
+        message = "passed, but 'expect: fail' says that it must not"
+        return dataclasses.replace(verdict, outcome=Outcome.XPASSED, message=message)
+    return verdict
+
+
+def _fields(verdict: Verdict) -> dict[str, Json]:
+    return {
+        field.name: getattr(verdict, field.name)
+        for field in dataclasses.fields(verdict)
+    }
+
+
+def _env() -> dict[str, str]:
+    import os  # noqa: PLC0415
+
+    return dict(os.environ)

@@ -1,0 +1,36 @@
+"""The environment of every process a case starts: what Starry's suites expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def case_environment(
+    *,
+    workspace: Path,
+    run_id: str,
+    run_dir: Path,
+    name: str,
+    slug: str,
+    log_path: Path,
+    artifact_dir: Path,
+    timeout: float,
+    arch: str,
+    owner: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the variables that come on top of the inherited environment."""
+    return {
+        **owner,
+        "STARRY_WORKSPACE_ROOT": str(workspace),
+        "STARRY_RUN_ID": run_id,
+        "STARRY_RUN_DIR": str(run_dir),
+        "STARRY_CASE_NAME": name,
+        "STARRY_CASE_SLUG": slug,
+        "STARRY_CASE_LOG_PATH": str(log_path),
+        "STARRY_CASE_LOG_DIR": str(log_path.parent),
+        "STARRY_CASE_ARTIFACT_DIR": str(artifact_dir),
+        # Scripts read a whole number; a limit below a second must not become 0.
+        "STARRY_CASE_TIMEOUT_SECS": str(max(1, round(timeout))),
+        "ARCH": arch,
+    }

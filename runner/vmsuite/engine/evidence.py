@@ -1,0 +1,70 @@
+"""What a case leaves in its artifact folder becomes evidence in its reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from vmsuite.events import Attached
+from vmsuite.model import Attachment, Json
+from vmsuite.ports import CaseInfo
+
+ATTACHED_AT_MOST = 200
+METRICS_FILE = "results.json"
+METRICS_LIMIT = 1 << 20
+"""Bytes; a larger results.json of a case is not read."""
+
+
+def kind_of(path: Path) -> str:
+    """Return what a file of evidence is, by its name."""
+    if path.suffix == ".png":
+        return "screenshot"
+    if path.name.endswith("-console.log"):
+        return "console"
+    return "log" if path.suffix in {".log", ".txt"} else "file"
+
+
+def new_evidence(
+    info: CaseInfo, key: str, known: frozenset[str]
+) -> tuple[Attached, ...]:
+    """Return events for the files in the artifact folder that no step named yet.
+
+    The folder is removed if the case left nothing in it.
+    """
+    folder = info.artifact_dir
+    if not folder.is_dir():
+        return ()
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not files:
+        _remove_empty(folder)
+        return ()
+    found = []
+    for path in files[:ATTACHED_AT_MOST]:
+        relative = str(path.relative_to(info.run_dir))
+        if relative not in known:
+            attachment = Attachment(path=relative, kind=kind_of(path), title=path.name)
+            found.append(Attached(case=key, attachment=attachment))
+    return tuple(found)
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:  # it holds folders: those are somebody's evidence, too
+        return
+
+
+def read_metrics(info: CaseInfo) -> Json:
+    """Return what the case measured (``results.json`` in its artifact folder).
+
+    None where there is no such file, or none that can be used: what a case leaves
+    there is data from outside and must not end a run.
+    """
+    path = info.artifact_dir / METRICS_FILE
+    try:
+        if path.stat().st_size > METRICS_LIMIT:
+            return None
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,87 @@
+"""Ends work from outside: by a named time limit, or because something else failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from vmsuite.errors import OutOfTime
+from vmsuite.quantities import show_duration
+
+
+@asynccontextmanager
+async def limit(
+    seconds: float | None, what: str, hint: str = ""
+) -> AsyncIterator[None]:
+    """Run the block within ``seconds``; None means without limit.
+
+    Raises:
+        OutOfTime: naming ``what``. A TimeoutError of the block's own passes through.
+
+    """
+    if seconds is None:
+        yield
+        return
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            yield
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise OutOfTime(
+            f"{what} ran out of its time of {show_duration(seconds)}", hint=hint
+        ) from error
+
+
+class Tripwire:
+    """Ends one task's block at once when something beside it goes wrong.
+
+    A machine's death, a companion's failure or Ctrl-C *trips* it; whoever is inside
+    ``guard`` is cancelled and gets the first cause raised instead.
+    """
+
+    def __init__(self) -> None:
+        self.cause: Exception | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._cancelled = False
+
+    def trip(self, cause: Exception) -> None:
+        """Raise ``cause`` in the guarded block; later causes change nothing."""
+        if self.cause is not None:
+            return
+        self.cause = cause
+        if self._task is not None and self._task is asyncio.current_task():
+            # A task that cancels itself would carry the cancellation out of the
+            # block if it never waits again in it.
+            asyncio.get_running_loop().call_soon(self._cancel)
+        else:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if self._task is not None and not self._cancelled:
+            self._cancelled = True
+            self._task.cancel("tripwire")
+
+    @asynccontextmanager
+    async def guard(self) -> AsyncIterator[None]:
+        """Raise the cause here as soon as there is one. Not for nesting."""
+        if self.cause is not None:
+            raise self.cause
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a tripwire guards a task")
+        others = task.cancelling()
+        self._task, self._cancelled = task, False
+        try:
+            yield
+        except (Exception, asyncio.CancelledError):
+            # Somebody else's cancellation passes; ours becomes the cause, and so
+            # does whatever the cancelled block said on its way out.
+            if self._cancelled and task.uncancel() <= others and self.cause:
+                raise self.cause from None
+            raise
+        finally:
+            self._task = None
+        if self.cause is not None:
+            raise self.cause

@@ -1,0 +1,1 @@
+"""Turns suite files into a plan: all resolved, all checked, nothing run."""

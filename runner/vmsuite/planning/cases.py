@@ -1,0 +1,231 @@
+"""Builds the cases of one file: matrices expanded, machines found, names checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vmsuite.documents import LocatedDict, LocatedList
+from vmsuite.expressions import Templates
+from vmsuite.findings import Finding, Severity
+from vmsuite.model import (
+    Case,
+    CompanionSpec,
+    Json,
+    Location,
+    Requires,
+    ScriptSpec,
+    Step,
+)
+from vmsuite.companions import Catalogue, check_companion
+from vmsuite.planning.companions import build_companions
+from vmsuite.planning.machines import MachineBook, softened
+from vmsuite.planning.matrix import Combination, axes_of, combinations, suffix
+from vmsuite.planning.steps import StepBuilder
+from vmsuite.planning.variables import Variables
+from vmsuite.planning.walk import BUILT_IN_NAMES, Walk
+from vmsuite.quantities import parse_duration
+
+DEFAULT_TIMEOUT = 600.0
+Report = Callable[[Finding], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class CaseBuilder:
+    """Makes the model's cases of one file."""
+
+    file: LocatedDict
+    path: Path
+    book: MachineBook
+    variables: Variables
+    steps: StepBuilder
+    templates: Templates
+    workspace: Path
+    report: Report
+    running: bool
+    functions: frozenset[str] = field(default_factory=frozenset)
+
+    def cases(self) -> Iterator[Case]:
+        """Yield every case, once for each combination of its matrices."""
+        written = self.file.get("cases")
+        if not isinstance(written, LocatedList):
+            return
+        for raw in written:
+            if isinstance(raw, LocatedDict):
+                yield from self._case(raw)
+
+    def _case(self, raw: LocatedDict) -> Iterator[Case]:
+        template = self._template(raw)
+        outer = _mapping(self.file.get("matrix"))
+        inner = _mapping(raw.get("matrix"))
+        first = True
+        for suite_part in combinations(outer):
+            for case_part in combinations(inner):
+                combination = {**suite_part, **case_part}
+                # Names do not depend on values: one walk tells them all.
+                report = self.report if first else _quiet
+                yield self._combined(raw, template, combination, report)
+                first = False
+
+    def _template(self, raw: LocatedDict) -> Case:
+        """Return the case without what depends on its matrix values."""
+        name = str(raw.get("name", ""))
+        script = self._script(raw)
+        return Case(
+            location=raw.location,
+            name=name,
+            slug="",
+            base_name=name,
+            description=str(raw.get("description", "")),
+            tags=frozenset(_strings(self.file.get("tags")))
+            | frozenset(_strings(raw.get("tags"))),
+            timeout=self._timeout(raw),
+            retries=_number(raw.get("retries", self.file.get("retries")), 0),
+            allow_failure=bool(raw.get("allow_failure", False)),
+            expect=str(raw.get("expect", "pass")),
+            when=raw.get("when"),
+            requires=requires_of(raw.get("requires")),
+            secrets=frozenset(self.variables.secrets),
+            steps=self.steps.block(raw.get("steps")),
+            cleanup=self.steps.block(raw.get("cleanup")),
+            companions=self._companions(raw),
+            script=script,
+        )
+
+    def _combined(
+        self, raw: LocatedDict, case: Case, combination: Combination, report: Report
+    ) -> Case:
+        values = {**self.variables.values, "matrix": dict(combination)}
+        walk = Walk(
+            book=replace(self.book, report=report, declared=self._declared(raw)),
+            templates=self.templates,
+            report=report,
+            variables=values,
+            known=self._known(raw),
+        )
+        if report is self.report:
+            self._check_programs(case)
+        if case.when is not None:
+            walk.expression(case.when, raw.where("when"))
+        walk.steps(case.steps)
+        walk.current = None
+        walk.steps(case.cleanup)
+        own = _mapping(raw.get("machines"))
+        for name in own or ():
+            walk.use(name, raw.where("machines"))
+        return replace(
+            case,
+            name=case.name + suffix(combination),
+            vars=values,
+            machines=dict(walk.machines),
+        )
+
+    def _declared(self, raw: LocatedDict) -> Mapping[str, Json]:
+        own = _mapping(raw.get("machines"))
+        return {**self.book.declared, **own} if own else self.book.declared
+
+    def _known(self, raw: LocatedDict) -> set[str]:
+        known = {*self.variables.values, *BUILT_IN_NAMES, *self.functions}
+        matrices = (_mapping(self.file.get("matrix")), _mapping(raw.get("matrix")))
+        if any(axes_of(matrix) for matrix in matrices):
+            known.add("matrix")
+        return known
+
+    def _timeout(self, raw: LocatedDict) -> float:
+        for holder, key in (
+            (raw, "timeout"),
+            (raw, "timeout_secs"),
+            (self.file, "timeout"),
+            (self.file, "default_timeout_secs"),
+        ):
+            if key in holder:
+                try:
+                    return parse_duration(holder[key])
+                except (ValueError, TypeError):
+                    break  # validation has said so
+        return DEFAULT_TIMEOUT
+
+    def _script(self, raw: LocatedDict) -> ScriptSpec | None:
+        path = raw.get("path")
+        if not isinstance(path, str):
+            return None
+        self._check_file(path, raw.where("path"), "script")
+        return ScriptSpec(path=path, args=tuple(_strings(raw.get("args"))))
+
+    def _check_file(self, name: str, place: Location, what: str) -> None:
+        if (self.workspace / name).is_file():
+            return
+        self.report(
+            Finding(
+                location=place,
+                message=f"{what} {name} does not exist",
+                hint=f"paths start at the workspace, {self.workspace}",
+                severity=Severity.ERROR if self.running else Severity.WARNING,
+            )
+        )
+
+    def _check_programs(self, case: Case) -> None:
+        """Look for the companions that are named, without building or running any."""
+        catalogue = Catalogue(
+            suite_dir=self.path.resolve().parent, workspace=self.workspace
+        )
+        named = [(spec.program, spec.location) for spec in case.companions]
+        for step in all_steps(case):
+            program = step.fields.get("program")
+            if step.kind.starts_companion and isinstance(program, str):
+                named.append((program, step.location))
+        for program, place in named:
+            for finding in check_companion(program, place, catalogue):
+                self.report(finding if self.running else softened(finding))
+
+    def _companions(self, raw: LocatedDict) -> tuple[CompanionSpec, ...]:
+        return (
+            *build_companions(self.file.get("companions"), self.report),
+            *build_companions(raw.get("companions"), self.report),
+        )
+
+
+def requires_of(written: Json) -> Requires:
+    """Return what a ``requires`` says; what is wrong in it is left out."""
+    if not isinstance(written, dict):
+        return Requires()
+    arch = written.get("arch")
+    return Requires(
+        kvm=written.get("kvm") is True,
+        vsock=written.get("vsock") is True,
+        arch=arch if isinstance(arch, str) else None,
+        exclusive=written.get("exclusive") is True,
+        programs=tuple(_strings(written.get("programs"))),
+    )
+
+
+def _strings(written: Json) -> list[str]:
+    if isinstance(written, str):
+        return [written]
+    if not isinstance(written, list):
+        return []
+    return [item for item in written if isinstance(item, str)]
+
+
+def _number(written: Json, default: int) -> int:
+    return written if isinstance(written, int) else default
+
+
+def _mapping(written: Json) -> Mapping[str, Json] | None:
+    return written if isinstance(written, dict) else None
+
+
+def _quiet(finding: Finding) -> None:
+    del finding
+
+
+def all_steps(case: Case) -> Iterator[Step]:
+    """Yield every step of a case, those in blocks and cleanup included."""
+    waiting: list[Step] = [*case.steps, *case.cleanup]
+    while waiting:
+        step: Any = waiting.pop()
+        yield step
+        for block in step.blocks.values():
+            waiting.extend(block)

@@ -1,0 +1,64 @@
+"""Expands a matrix: one combination of values for each case it makes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+from vmsuite.model import Json
+
+Combination = Mapping[str, Json]
+
+
+def combinations(matrix: Mapping[str, Json] | None) -> Iterator[Combination]:
+    """Yield each combination of the axes' values, in the order they are written.
+
+    ``exclude`` takes away every combination that holds all values of one of its
+    entries; ``include`` adds combinations. No matrix is one empty combination.
+    """
+    if not matrix:
+        yield {}
+        return
+    excluded = _entries(matrix.get("exclude"))
+    axes = {
+        name: values
+        for name, values in matrix.items()
+        if name not in {"exclude", "include"} and isinstance(values, list)
+    }
+    if axes:
+        for values in itertools.product(*axes.values()):
+            made = dict(zip(axes, values, strict=True))
+            if not any(_holds(made, entry) for entry in excluded):
+                yield made
+    yield from _entries(matrix.get("include"))
+
+
+def _entries(written: Json) -> Sequence[Combination]:
+    return [entry for entry in written or () if isinstance(entry, dict)]
+
+
+def _holds(made: Combination, entry: Combination) -> bool:
+    return bool(entry) and all(
+        key in made and made[key] == value for key, value in entry.items()
+    )
+
+
+def axes_of(matrix: Mapping[str, Json] | None) -> frozenset[str]:
+    """Return the names a matrix gives values to."""
+    names = {key for key in matrix or () if key not in {"exclude", "include"}}
+    for entry in _entries((matrix or {}).get("include")):
+        names |= entry.keys()
+    return frozenset(names)
+
+
+def suffix(combination: Combination) -> str:
+    """Return what a combination adds to a case's name: ``[cpus=2,machine=q35]``."""
+    if not combination:
+        return ""
+    parts = (f"{name}={_short(value)}" for name, value in combination.items())
+    return f"[{','.join(parts)}]"
+
+
+def _short(value: Json) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:18]}…{text[-18:]}"

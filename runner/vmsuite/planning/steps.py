@@ -1,0 +1,187 @@
+"""Builds steps from what is written: kind, envelope, blocks, conditions, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from vmsuite.documents import LocatedDict, LocatedList
+from vmsuite.expressions import Templates
+from vmsuite.findings import Finding
+from vmsuite.kinds import Kind, StepKind
+from vmsuite.model import Condition, Envelope, Json, Location, Step
+from vmsuite.planning.shapes import Shape, shape_of
+from vmsuite.quantities import parse_duration
+from vmsuite.registry import Registry
+
+Report = Callable[[Finding], None]
+
+
+class StepBuilder:
+    """Makes the model's steps; what is wrong is reported and left out.
+
+    Validation has named wrong keys and types already. What remains to be found here
+    is what only a kind itself knows: the name of a key, a character no key makes.
+    """
+
+    def __init__(
+        self, registry: Registry, templates: Templates, report: Report
+    ) -> None:
+        self._registry = registry
+        self._templates = templates
+        self._report = report
+
+    def block(self, written: Json) -> tuple[Step, ...]:
+        """Return the steps of a written list."""
+        if not isinstance(written, LocatedList):
+            return ()
+        steps = (self.step(raw) for raw in written if isinstance(raw, LocatedDict))
+        return tuple(step for step in steps if step is not None)
+
+    def step(self, raw: LocatedDict) -> Step | None:
+        """Return one step, or None where its type or action is unknown."""
+        kind = self._kind(raw)
+        if kind is None:
+            return None
+        shape = shape_of(kind)
+        fields: dict[str, Json] = {}
+        blocks: dict[str, tuple[Step, ...]] = {}
+        conditions: dict[str, Condition] = {}
+        rest = raw.replaced({})
+        for key, value in raw.items():
+            if key in shape.blocks:
+                blocks[key] = self.block(value)
+            elif key in shape.conditions and not kind.takes_condition:
+                condition = self.condition(value)
+                if condition is not None:
+                    conditions[key] = condition
+            elif key in shape.own:
+                fields[key] = value
+            elif key not in shape.envelope and key not in {"type", "action"}:
+                rest[key] = value
+        envelope = _envelope(raw, shape)
+        if kind.takes_condition:
+            fields.pop("condition", None)
+            rest["condition"] = raw.get("condition")
+            condition = self.condition(rest, machine=envelope.machine)
+            if condition is None:
+                return None
+            conditions["condition"] = condition
+        whole = {**fields, **blocks, **conditions}
+        templated = self._templates.is_template(fields)
+        return Step(
+            location=raw.location,
+            kind=kind,
+            fields=raw.replaced(fields),
+            envelope=envelope,
+            blocks=blocks,
+            conditions=conditions,
+            templated=templated,
+            ready=self._instance(kind, whole, raw, templated=templated),
+        )
+
+    def condition(
+        self, written: Json, *, machine: str | None = None
+    ) -> Condition | None:
+        """Return a condition, or None where its name is unknown."""
+        if not isinstance(written, LocatedDict):
+            return None
+        name = written.get("condition")
+        kind = self._registry.conditions.get(name) if isinstance(name, str) else None
+        if kind is None:
+            return None
+        shape = shape_of(kind)
+        fields = written.replaced(
+            {
+                key: value
+                for key, value in written.items()
+                if key != "condition" and key in shape.own
+            }
+        )
+        for key in ("machine", "domain_id"):
+            if key in shape.envelope and isinstance(written.get(key), str):
+                machine = written[key]
+        self._instance(
+            kind, fields, written, templated=self._templates.is_template(fields)
+        )
+        return Condition(
+            location=written.location, kind=kind, fields=fields, machine=machine
+        )
+
+    def _kind(self, raw: LocatedDict) -> type[StepKind] | None:
+        type_, action = raw.get("type"), raw.get("action")
+        if not isinstance(type_, str):
+            return None
+        known = self._registry.step_kinds
+        if isinstance(action, str) and (type_, action) in known:
+            return known[type_, action]
+        return known.get((type_, None))
+
+    def _instance(
+        self,
+        kind: type[Kind],
+        fields: Mapping[str, Json],
+        raw: LocatedDict,
+        *,
+        templated: bool,
+    ) -> Any:
+        """Return the kind with its fields, unless a template must be rendered first.
+
+        The other fields of a templated step are checked all the same.
+        """
+        checkable = {
+            name: value
+            for name, value in fields.items()
+            if not (templated and self._templates.is_template(value))
+        }
+        try:
+            instance = kind.model_validate(checkable)
+        except ValidationError as error:
+            self._tell(error, raw, partial=templated)
+            return None
+        return None if templated else instance
+
+    def _tell(self, error: ValidationError, raw: LocatedDict, *, partial: bool) -> None:
+        for problem in error.errors(include_url=False, include_input=False):
+            path, kind = problem["loc"], problem["type"]
+            if kind in {"extra_forbidden", "missing"} or (partial and not path):
+                continue  # validation has said it, or a template will decide it
+            message = problem["msg"].removeprefix("Value error, ")
+            self._report(Finding(location=_place(raw, path), message=message))
+
+
+def _envelope(raw: LocatedDict, shape: Shape) -> Envelope:
+    values: dict[str, Any] = {}
+    for key, field in shape.envelope.items():
+        if key in raw:
+            values[field] = raw[key]
+    if not values:
+        return _PLAIN
+    for field in ("timeout", "retry_delay"):
+        if field in values:
+            values[field] = _seconds(values[field])
+    return Envelope(**values)
+
+
+_PLAIN = Envelope()
+
+
+def _seconds(value: Json) -> float:
+    try:
+        return parse_duration(value)
+    except (ValueError, TypeError):  # validation has said so
+        return 0.0
+
+
+def _place(raw: LocatedDict, path: Iterable[str | int]) -> Location:
+    """Return the place of what pydantic names, as near as it was written."""
+    at: Json = raw
+    place = raw.location
+    for part in path:
+        if isinstance(at, LocatedDict) and part in at:
+            place, at = at.where(str(part)), at[str(part)]
+        elif isinstance(at, LocatedList) and isinstance(part, int) and part < len(at):
+            place, at = at.where(part), at[part]
+    return place

@@ -1,0 +1,202 @@
+"""One run from a sound plan to its reports and exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+import signal
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from vmsuite import __version__, processes
+from vmsuite.case_logs import CaseLogs
+from vmsuite.configuration import Configuration
+from vmsuite.engine.budgets import Budgets
+from vmsuite.engine.guests import build_guests
+from vmsuite.engine.schedule import Schedule
+from vmsuite.engine.services import Services
+from vmsuite.engine.stop import Stop
+from vmsuite.engine.verdict import Interrupted
+from vmsuite.event_bus import EventBus
+from vmsuite.events import Notice, RunFinished, RunStarted
+from vmsuite.expressions import Templates
+from vmsuite.locations import cache_dir, runtime_dir
+from vmsuite.model import RunResult, Suite
+from vmsuite.planning.plan import Plan
+from vmsuite.ports import Listener
+from vmsuite.registry import Registry
+from vmsuite.reports import write_reports
+from vmsuite.results import Folder
+from vmsuite.run_folder import RunFolder, make_run_folder
+from vmsuite.secrets import Masker
+from vmsuite.timestamps import timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Everything a run works with beside its plan."""
+
+    registry: Registry
+    configuration: Configuration
+    masker: Masker
+    templates: Templates
+    listeners: Sequence[Listener] = ()
+    command: tuple[str, ...] = ()
+    jobs: int = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """One run in progress."""
+
+    session: Session
+    bus: EventBus
+    clock: Callable[[], float]
+    run_id: str
+    suites: Sequence[tuple[Suite, RunFolder]]
+    stop: Stop = field(default_factory=Stop)
+    abandoned: bool = False
+
+
+def run_session(plan: Plan, session: Session) -> RunResult:
+    """Run a sound plan: machines, cases, journal, reports; return what happened.
+
+    Raises:
+        UsageError: the logs cannot be written anywhere they were asked for.
+
+    """
+    begun = time.monotonic()
+    now = datetime.now().astimezone()
+    log_dir = Path(session.configuration.fields.log_dir)
+    suites = [
+        (suite, make_run_folder(log_dir.absolute(), suite.slug, now=now))
+        for suite in plan.suites
+    ]
+    bus = EventBus(lambda: time.monotonic() - begun, mask_json=session.masker.mask_json)
+    results = Folder()
+    for suite, folder in suites:
+        bus.add_journal(suite.slug, folder.journal)
+    for listener in (results, CaseLogs(bus.emit), *session.listeners):
+        bus.listen(listener)
+    run = _Run(
+        session=session,
+        bus=bus,
+        clock=lambda: time.monotonic() - begun,
+        run_id=f"{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}",
+        suites=suites,
+    )
+    bus.emit(_run_started(run))
+    interrupted = asyncio.run(_run(run))
+    bus.emit(RunFinished(finished_at=timestamp(), interrupted=interrupted))
+    _write_reports(session.registry, bus, results.result())
+    result = results.result()
+    bus.close(result)
+    return result
+
+
+def _write_reports(registry: Registry, bus: EventBus, run: RunResult) -> None:
+    for suite in run.suites:
+        for trouble in write_reports(registry.reporters.values(), run, suite):
+            bus.emit(Notice(text=trouble, broken=True))
+
+
+async def _run(run: _Run) -> bool:
+    """Run all cases; return whether somebody interrupted them."""
+    session, fields = run.session, run.session.configuration.fields
+    task = asyncio.current_task()
+    with _private_folder() as private, _signals(run, task):
+        async with processes.guard(run.run_id, folders=[private]):
+            services = Services(
+                registry=session.registry,
+                templates=session.templates,
+                masker=session.masker,
+                emit=run.bus.emit,
+                clock=run.clock,
+                run_id=run.run_id,
+                workspace=session.configuration.workspace,
+                cache_dir=cache_dir(),
+                runtime_dir=private,
+                environment={processes.OWNER: run.run_id},
+                budgets=Budgets(
+                    factor=fields.timeout_factor, run_seconds=fields.run_timeout
+                ),
+                trace=fields.trace_qmp,
+            )
+            schedule = Schedule(
+                services=services,
+                suites=[(suite, folder.path) for suite, folder in run.suites],
+                stop=run.stop,
+                jobs=session.jobs,
+                fail_fast=fields.fail_fast,
+            )
+            try:
+                await build_guests(
+                    [suite for suite, _ in run.suites],
+                    session.registry,
+                    services.cache_dir,
+                    run.bus.emit,
+                )
+                await schedule.run()
+            except asyncio.CancelledError:
+                if not run.abandoned:
+                    raise
+    return isinstance(run.stop.because, Interrupted)
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """Give a private folder with a short path, since paths of sockets must be."""
+    folder = Path(tempfile.mkdtemp(prefix="vmsuite-", dir=runtime_dir()))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _signals(run: _Run, task: asyncio.Task[bool] | None) -> Iterator[None]:
+    """End the run in good order at the first signal, at once at the second."""
+    loop = asyncio.get_running_loop()
+
+    def received(number: signal.Signals) -> None:
+        if run.stop.because is None:
+            run.bus.emit(
+                Notice(text=f"{number.name}: cleaning up; again to end at once")
+            )
+            run.stop.ask(Interrupted(f"interrupted by {number.name}"))
+        elif task is not None and not run.abandoned:
+            run.abandoned = True
+            task.cancel()
+
+    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in handled:
+        loop.add_signal_handler(number, received, number)
+    try:
+        yield
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)
+
+
+def _run_started(run: _Run) -> RunStarted:
+    return RunStarted(
+        run_id=run.run_id,
+        started_at=timestamp(),
+        command=run.session.command,
+        version=__version__,
+        host={
+            "name": platform.node(),
+            "system": f"{platform.system()} {platform.release()}",
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "cores": str(os.cpu_count()),
+        },
+    )
