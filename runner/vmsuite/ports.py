@@ -335,6 +335,8 @@ class GuestImage:
     name: str
     digest: str
     kernel: Path | None = None
+    efi_kernel: Path | None = None
+    """For UEFI firmware, which loads no plain ELF kernel; None: ``kernel`` serves."""
     initrd: Path | None = None
     append: str = ""
     disks: tuple[Path, ...] = ()

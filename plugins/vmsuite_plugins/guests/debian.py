@@ -1,0 +1,185 @@
+"""Fetches Debian packages and reads files out of them, all without root."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmsuite.errors import PlatformError
+
+ARCHITECTURE = "amd64"
+_LIMIT = 900.0
+"""Seconds that one call of a tool may take: a slow line downloads 80 MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """One package as apt would download it."""
+
+    name: str
+    version: str
+    file_name: str
+    size: int
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebianArchive:
+    """The package lists of this host, or private ones in ``state``."""
+
+    state: Path
+    """A folder for private package lists, made when they are wanted."""
+    private: bool = False
+    """Whether to use private lists, since the host's are missing or stale."""
+    options: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compose the options that every call of apt gets."""
+        chosen = {
+            "APT::Architecture": ARCHITECTURE,
+            "APT::Sandbox::User": "root",  # our folders are closed to user _apt
+            "Acquire::Retries": "3",
+            "Acquire::http::Timeout": "30",
+            "Dir::Cache": str(self.state / "cache"),
+        }
+        if self.private:
+            chosen["APT::Architectures"] = ARCHITECTURE
+            chosen["Dir::State"] = str(self.state / "state")
+            chosen["Dir::State::status"] = str(self.state / "status")
+        pairs = [("-o", f"{name}={value}") for name, value in chosen.items()]
+        object.__setattr__(self, "options", tuple(sum(pairs, ())))
+
+    def update(self) -> None:
+        """Fetch private package lists. Raises PlatformError with apt's words."""
+        (self.state / "state/lists/partial").mkdir(parents=True, exist_ok=True)
+        (self.state / "status").touch()
+        self._run("apt-get", "update", "-q", "--error-on=any")
+
+    def dependencies(self, package: str, follow: str) -> list[str]:
+        """Return a package and what it depends on, as far as names match ``follow``.
+
+        Raises PlatformError if the lists do not have the package.
+        """
+        found, waiting = [package], [package]
+        while waiting:
+            text = self._run("apt-cache", "depends", "-i", *waiting)
+            names = re.findall(r"^ [ |](?:Pre)?Depends: ([^<\s]+)$", text, re.MULTILINE)
+            waiting = []
+            for name in names:
+                if name not in found and re.match(follow, name):
+                    found.append(name)
+                    waiting.append(name)
+        return found
+
+    def resolve(self, names: Iterable[str]) -> list[Package]:
+        """Return what apt would download for these names, sorted by name."""
+        empty = self.state / "empty"  # apt says nothing about files that are there
+        empty.mkdir(parents=True, exist_ok=True)
+        text = self._run("apt-get", "download", "--print-uris", *names, cwd=empty)
+        packages = [_package(match) for match in _URI.finditer(text)]
+        if not packages:
+            raise PlatformError(f"apt knows no way to download {', '.join(names)}")
+        return sorted(packages, key=lambda package: package.name)
+
+    def download(self, packages: Sequence[Package], folder: Path) -> list[Path]:
+        """Download packages (checked by apt) unless they are there; return files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        versions = [f"{package.name}={package.version}" for package in packages]
+        self._run("apt-get", "download", "-q", *versions, cwd=folder)
+        files = [folder / package.file_name for package in packages]
+        missing = [path.name for path in files if not path.is_file()]
+        if missing:
+            raise PlatformError(f"apt did not download {', '.join(missing)}")
+        return files
+
+    def _run(self, tool: str, *arguments: str, cwd: Path | None = None) -> str:
+        return run_tool([tool, *self.options, *arguments], cwd=cwd)
+
+
+_URI = re.compile(r"^'\S+' (\S+?)_(\S+?)_(\S+?\.deb) (\d+) (\S*)$", re.MULTILINE)
+
+
+def _package(match: re.Match[str]) -> Package:
+    name, version, rest, size, checksum = match.groups()
+    return Package(
+        name=name,
+        version=urllib.parse.unquote(version),
+        file_name=f"{name}_{version}_{rest}",
+        size=int(size),
+        checksum=checksum,
+    )
+
+
+def read_files(
+    package: Path, wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, bytes | str]]:
+    """Yield path and content of a package's wanted files, text for a link's target.
+
+    Paths have no leading slash and no leading ``usr/``, where Debian merges the two.
+    Raises PlatformError if the package cannot be read.
+    """
+    command = ["dpkg-deb", "--fsys-tarfile", str(package)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None  # noqa: S101 - it is piped, see above
+        try:
+            with tarfile.open(fileobj=process.stdout, mode="r|") as members:
+                for member in members:
+                    path = member.name.removeprefix("./").removeprefix("usr/")
+                    if not wanted(path):
+                        continue
+                    if member.issym():
+                        yield path, member.linkname
+                    elif (content := members.extractfile(member)) is not None:
+                        yield path, content.read()
+        except tarfile.TarError as error:
+            raise PlatformError(f"{package}: cannot be read: {error}") from error
+        finally:
+            process.stdout.close()
+    if process.returncode:
+        raise PlatformError(f"{package}: dpkg-deb ended with {process.returncode}")
+
+
+def run_tool(command: Sequence[str], cwd: Path | None = None) -> str:
+    """Run a tool and return what it printed; its errors come as PlatformError."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_LIMIT,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise PlatformError(f"{command[0]} is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise PlatformError(f"{command[0]} took more than {_LIMIT:g} s") from error
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()
+        raise PlatformError(
+            f"{command[0]} ended with {done.returncode}: {said[-2000:]}", evidence=said
+        )
+    return done.stdout
+
+
+def missing_tools() -> list[str]:
+    """Return what this host lacks for any of this, each with its remedy."""
+    remedies = {
+        "apt-get": "a Debian or Ubuntu host, or a guest of your own with `kernel:`",
+        "dpkg-deb": "apt-get install dpkg",
+    }
+    return [
+        f"{tool}: {remedy}"
+        for tool, remedy in remedies.items()
+        if shutil.which(tool) is None
+    ]

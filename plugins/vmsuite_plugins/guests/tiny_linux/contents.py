@@ -1,0 +1,189 @@
+"""Says what is in the guest: packages, programs, kernel modules, files of our own."""
+
+from __future__ import annotations
+
+import lzma
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from vmsuite.errors import PlatformError
+from vmsuite_plugins.guests import cpio, elf, kernel
+from vmsuite_plugins.guests.debian import read_files
+
+KERNELS = ("linux-image-amd64", "linux-image-virtual")
+"""Packages that lead to the newest kernel: Debian's name, Ubuntu's name."""
+KERNEL_PARTS = r"linux-(image|modules)-"
+LIBRARIES = r"lib|zlib"
+"""Packages that may hold a shared library."""
+SHELL = "busybox-static"
+AGENT = "qemu-guest-agent"
+
+MODULES = (
+    *("virtio_pci", "virtio_console", "evdev", "button", "psmouse", "i6300esb"),
+    *("virtio_net", "e1000", "e1000e", "virtio_input", "virtio_rng"),
+    *("virtio_blk", "virtio_scsi", "ahci", "ata_piix", "sd_mod", "sr_mod"),
+    *("xhci_pci", "ehci_pci", "uhci_hcd", "usbhid", "hid_generic", "usb_storage"),
+    *("bochs", "virtio_gpu", "pvpanic_mmio", "pvpanic_pci"),
+    *("isofs", "ext4", "crc32c_generic", "vfat", "nls_ascii", "nls_cp437", "loop"),
+    *("overlay", "9p", "9pnet_virtio", "vmw_vsock_virtio_transport"),
+)
+"""Modules that are there; what a machine's devices ask for is loaded at boot."""
+
+_NOT_LOOKED_AT = re.compile(
+    r"kernel/(sound|drivers/(media|infiniband|net/(wireless|ethernet/[^i])|gpu/drm/"
+    r"(amd|i915|nouveau|radeon)|iio|staging|hwmon|isdn|usb/serial))"
+)
+"""Half of all modules, which none of the above depends on."""
+_SHELL_PATH = "bin/busybox"
+_AGENT_PATH = "sbin/qemu-ga"
+_FOLDERS = ("dev", "proc", "root", "run", "sys", "tmp", "usr", "var/log", "mnt")
+_LINKS = {
+    "bin/sh": "busybox",
+    "sbin/modprobe": "../bin/busybox",
+    "sbin/hwclock": "../bin/busybox",
+    "usr/bin": "../bin",
+    "usr/sbin": "../sbin",
+    "usr/lib": "../lib",
+    "lib64": "lib",
+    "var/run": "../run",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """The guest's parts, ready to be written."""
+
+    kernel: bytes
+    kernel_version: str
+    initramfs: Sequence[cpio.Entry]
+
+
+def own_files() -> dict[str, bytes]:
+    """Return the files that come with this recipe, by path in the guest."""
+    found: dict[str, bytes] = {}
+
+    def collect(folder: Traversable, prefix: str) -> None:
+        for item in folder.iterdir():
+            path = prefix + item.name
+            if item.is_dir():
+                collect(item, f"{path}/")
+            else:
+                found[path] = item.read_bytes()
+
+    collect(files(__package__) / "files", "")
+    return found
+
+
+def assemble(packages: Iterable[Path]) -> Contents:
+    """Return the guest made of these packages.
+
+    Raises PlatformError if they lack something that it needs.
+    """
+    image, version = b"", ""
+    modules: dict[str, kernel.Module] = {}
+    programs: dict[str, bytes] = {}
+    libraries: dict[str, bytes | str] = {}
+    for package in packages:
+        for path, content in read_files(package, _wanted):
+            name = path.rpartition("/")[2]
+            if isinstance(content, str):
+                libraries[path] = content
+            elif path.startswith("boot/vmlinuz-"):
+                image, version = content, name.removeprefix("vmlinuz-")
+            elif path.startswith("lib/modules/"):
+                module = _module(path, content)
+                modules[module.name] = module
+            elif path in {_SHELL_PATH, _AGENT_PATH}:
+                programs[path] = content
+            else:
+                libraries[path] = content
+    for what, there in (
+        ("a kernel", image),
+        (_SHELL_PATH, programs.get(_SHELL_PATH)),
+        (_AGENT_PATH, programs.get(_AGENT_PATH)),
+    ):
+        if not there:
+            raise PlatformError(f"the downloaded packages hold no {what}")
+    entries = [
+        *_tree(),
+        *(cpio.file(path, data, 0o755) for path, data in programs.items()),
+        *_needed_libraries(programs[_AGENT_PATH], libraries),
+        *_module_files(version, modules),
+    ]
+    return Contents(kernel=image, kernel_version=version, initramfs=entries)
+
+
+def _wanted(path: str) -> bool:
+    if path.startswith("lib/modules/"):
+        return ".ko" in path and _NOT_LOOKED_AT.search(path) is None
+    return (
+        path in {_SHELL_PATH, _AGENT_PATH}
+        or path.startswith("boot/vmlinuz-")
+        or (path.startswith("lib/x86_64-linux-gnu/") and ".so" in path)
+    )
+
+
+def _tree() -> Iterable[cpio.Entry]:
+    for path in _FOLDERS:
+        yield cpio.folder(path, 0o1777 if path == "tmp" else 0o755)
+    for path, target in _LINKS.items():
+        yield cpio.link(path, target)
+    # The kernel opens it for process 1 before anything is mounted.
+    yield cpio.character_device("dev/console", 5, 1)
+    for path, data in own_files().items():
+        program = path == "init" or path.startswith("sbin/")
+        yield cpio.file(path, data, 0o755 if program else 0o644)
+
+
+def _module(path: str, content: bytes) -> kernel.Module:
+    inner = path.removeprefix("lib/modules/").partition("/")[2]
+    if inner.endswith(".xz"):
+        content, inner = lzma.decompress(content), inner.removesuffix(".xz")
+    return kernel.read_module(inner, content)
+
+
+def _module_files(
+    version: str, modules: Mapping[str, kernel.Module]
+) -> Iterable[cpio.Entry]:
+    chosen = kernel.closure(MODULES, modules)
+    root = f"lib/modules/{version}"
+    for module in chosen:
+        yield cpio.file(f"{root}/{module.path}", module.data)
+    dependencies = kernel.dependency_table(chosen)
+    yield cpio.file(f"{root}/modules.dep", dependencies.encode())
+    yield cpio.file(f"{root}/modules.alias", kernel.alias_table(chosen).encode())
+
+
+def _needed_libraries(
+    program: bytes, libraries: Mapping[str, bytes | str]
+) -> Iterable[cpio.Entry]:
+    """Yield each library of the program under the name it is asked for."""
+    by_name = {path.rpartition("/")[2]: path for path in libraries}
+    waiting, seen = elf.needed(program), set[str]()
+    while waiting:
+        name = waiting.pop().rpartition("/")[2]
+        if name in seen:
+            continue
+        seen.add(name)
+        content = _follow(name, by_name, libraries)
+        yield cpio.file(f"lib/{name}", content, 0o755)
+        waiting += elf.needed(content)
+
+
+def _follow(
+    name: str, by_name: Mapping[str, str], libraries: Mapping[str, bytes | str]
+) -> bytes:
+    for _ in range(8):
+        path = by_name.get(name)
+        if path is None:
+            break
+        content = libraries[path]
+        if isinstance(content, bytes):
+            return content
+        name = posixpath.basename(content)
+    raise PlatformError(f"the downloaded packages hold no library {name}")

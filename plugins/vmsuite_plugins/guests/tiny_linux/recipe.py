@@ -1,0 +1,184 @@
+"""Builds ``tiny-linux`` from Debian packages, without root, and finds it again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from vmsuite.errors import PlatformError
+from vmsuite.ports import GuestImage
+from vmsuite.quantities import show_size
+from vmsuite_plugins.guests import cpio, kernel
+from vmsuite_plugins.guests.debian import (
+    DebianArchive,
+    Package,
+    missing_tools,
+)
+from vmsuite_plugins.guests.image_store import ImageStore, StoredImage, digest_of
+from vmsuite_plugins.guests.tiny_linux import contents
+
+FORMAT = "1"
+"""Raised when code beside ``files/`` changes what is built."""
+APPEND = (
+    "console=ttyS0 quiet panic=0 tsc=unstable consoleblank=0 "
+    "rcupdate.rcu_cpu_stall_timeout=60"
+)
+PROMPT = r"tiny-linux:\S*# (?:\x1b\[6n)?$"
+"""busybox asks the terminal for its cursor's place after a prompt."""
+_KERNEL, _EFI_KERNEL, _INITRAMFS = "vmlinux", "vmlinuz", "initramfs.cpio"
+
+
+class TinyLinux:
+    """A Linux that runs from memory: shell on ttyS0 and tty1, qemu-ga, network."""
+
+    name = "tiny-linux"
+    description = (
+        "Linux in memory from Debian packages: busybox, qemu-ga, shells on the serial "
+        "and the screen's console"
+    )
+
+    def missing(self) -> Sequence[str]:
+        """Return what this host lacks for building it, each with its remedy."""
+        return missing_tools()
+
+    def built(self, cache_dir: Path) -> GuestImage | None:
+        """Return the image if an undamaged one of this recipe lies in the cache."""
+        stored = self._store(cache_dir).find(_recipe_digest())
+        return None if stored is None else self._image(stored)
+
+    def build(self, cache_dir: Path, log: Callable[[str], None]) -> GuestImage:
+        """Build it, or return the cached one; only one process builds at a time.
+
+        Raises PlatformError with what the failing tool said.
+        """
+        store = self._store(cache_dir)
+        try:
+            with store.locked(lambda: log("waiting for another build of tiny-linux")):
+                stored = store.find(_recipe_digest())
+                if stored is None:
+                    self._check_tools()
+                    stored = _build(store, log)
+        except OSError as error:
+            raise PlatformError(
+                f"{store.folder}: cannot build {self.name}: {error}",
+                hint="make room there, or set VMSUITE_CACHE to another folder",
+            ) from error
+        return self._image(stored)
+
+    def _check_tools(self) -> None:
+        missing = self.missing()
+        if missing:
+            raise PlatformError(
+                f"this host cannot build {self.name}: {'; '.join(missing)}",
+                hint="run-suite doctor lists what is missing",
+            )
+
+    def _store(self, cache_dir: Path) -> ImageStore:
+        return ImageStore(folder=cache_dir / "guests" / self.name)
+
+    def _image(self, stored: StoredImage) -> GuestImage:
+        kernel_file = stored.folder / _KERNEL
+        efi_kernel = stored.folder / _EFI_KERNEL
+        return GuestImage(
+            name=self.name,
+            digest=stored.digest,
+            kernel=kernel_file if kernel_file.exists() else efi_kernel,
+            efi_kernel=efi_kernel,
+            initrd=stored.folder / _INITRAMFS,
+            append=APPEND,
+            serial_prompt=PROMPT,
+            facts=stored.facts,
+        )
+
+
+def _recipe_digest() -> str:
+    choices = repr((FORMAT, contents.KERNELS, contents.MODULES, APPEND))
+    return digest_of({"": choices, **contents.own_files()})
+
+
+def _build(store: ImageStore, log: Callable[[str], None]) -> StoredImage:
+    started = time.monotonic()
+    folder = store.folder / "packages"
+    packages = _fetch(store.folder / "apt", folder, log)
+    digest = digest_of(
+        {"recipe": _recipe_digest()}
+        | {
+            package.name: f"{package.version} {package.checksum}"
+            for package in packages
+        }
+    )
+
+    def write(target: Path) -> Mapping[str, str]:
+        log("tiny-linux: unpacking the packages, writing kernel and initramfs")
+        parts = contents.assemble(folder / package.file_name for package in packages)
+        plain = kernel.uncompressed(parts.kernel)
+        if plain is not None:
+            (target / _KERNEL).write_bytes(plain)
+        (target / _EFI_KERNEL).write_bytes(parts.kernel)
+        (target / _INITRAMFS).write_bytes(cpio.archive(parts.initramfs))
+        return _facts(parts.kernel_version, packages)
+
+    stored = store.add(_recipe_digest(), digest, write)
+    log(f"tiny-linux: built in {time.monotonic() - started:.0f} s ({stored.folder})")
+    return stored
+
+
+def _fetch(state: Path, folder: Path, log: Callable[[str], None]) -> Sequence[Package]:
+    """Download all packages; with lists of our own if the host's do not serve."""
+    host = DebianArchive(state=state)
+    try:
+        return _download(host, folder, log)
+    except PlatformError as stale:
+        log(f"tiny-linux: the host's package lists do not serve: {_first(stale)}")
+    own = DebianArchive(state=state, private=True)
+    try:
+        log("tiny-linux: fetching package lists of our own")
+        own.update()
+        return _download(own, folder, log)
+    except PlatformError as error:
+        raise PlatformError(
+            f"cannot get the packages of tiny-linux: {error.message}",
+            hint="is the network up? otherwise as root: apt-get update",
+            evidence=error.evidence,
+        ) from error
+
+
+def _download(
+    archive: DebianArchive, folder: Path, log: Callable[[str], None]
+) -> Sequence[Package]:
+    names = {
+        *_kernel(archive),
+        *archive.dependencies(contents.AGENT, contents.LIBRARIES),
+        contents.SHELL,
+    }
+    packages = archive.resolve(sorted(names))
+    size = show_size(sum(package.size for package in packages))
+    log(f"tiny-linux: {len(packages)} packages, {size}")
+    files = archive.download(packages, folder)
+    for old in set(folder.iterdir()) - set(files):
+        old.unlink()
+    return packages
+
+
+def _kernel(archive: DebianArchive) -> Sequence[str]:
+    for name in contents.KERNELS:
+        try:
+            found = archive.dependencies(name, contents.KERNEL_PARTS)
+        except PlatformError:
+            continue
+        return found[1:]  # the first is only a name for the newest
+    raise PlatformError(f"apt knows no package {' or '.join(contents.KERNELS)}")
+
+
+def _facts(version: str, packages: Sequence[Package]) -> Mapping[str, str]:
+    versions = {package.name: package.version for package in packages}
+    return {
+        "kernel": version,
+        "busybox": versions[contents.SHELL],
+        "qemu-ga": versions[contents.AGENT],
+    }
+
+
+def _first(error: PlatformError) -> str:
+    return error.message.splitlines()[0]
