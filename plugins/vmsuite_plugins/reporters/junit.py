@@ -80,7 +80,15 @@ def _suite_element(run: RunResult, suite: SuiteResult, number: int) -> ET.Elemen
     for case, test_case in zip(suite.cases, element.iter("testcase"), strict=False):
         test_case.set("time", _seconds(case.duration))
         _add_reruns(test_case, case)
+    # After the cases, where the schemas want them; the library puts them first.
+    ET.SubElement(element, "system-out").text = _suite_output(run, suite)
+    ET.SubElement(element, "system-err")
     return element
+
+
+def _suite_output(run: RunResult, suite: SuiteResult) -> str:
+    lines = (tail(line, _EVIDENCE_LINES) for line in (suite.message, *run.notices))
+    return "\n".join(line for line in lines if line)
 
 
 def _test_case(suite: SuiteResult, case: CaseResult, name: str) -> junit_xml.TestCase:
