@@ -38,6 +38,9 @@ _FIELDS: dict[type, tuple[str, ...]] = {
 _NAMES = ("event", "case", "suite", "slug", "index", "outcome")
 """What holds a run together is never masked, whatever a secret's value may be."""
 
+_STRUCTURES = ("result", "location", "attachment")
+"""Fields that hold a dataclass of ours."""
+
 _SHORTENINGS = ((65_536, 10_000), (4_096, 1_000), (256, 50))
 """Longest text and most items, tried in turn until a line fits."""
 
@@ -130,14 +133,15 @@ _encode: Callable[[Json], str] = json.JSONEncoder(
 ).encode
 
 
-def _masked(record: dict[str, Json], mask_json: MaskJson) -> dict[str, Json]:
-    masked: dict[str, Json] = mask_json(record)
-    kept = {name: record[name] for name in _NAMES if name in record}
-    result = record.get("result")
-    if isinstance(result, dict):
-        names = {name: result[name] for name in _NAMES if name in result}
-        kept["result"] = {**masked["result"], **names}
-    return {**masked, **kept}
+def _masked(record: Mapping[str, Json], mask_json: MaskJson) -> dict[str, Json]:
+    """Mask each field by itself, so that no field's own name is ever masked."""
+    masked = {}
+    for name, value in record.items():
+        if name in _STRUCTURES and isinstance(value, dict):
+            masked[name] = _masked(value, mask_json)
+        else:
+            masked[name] = value if name in _NAMES else mask_json(value)
+    return masked
 
 
 def fitting(value: object, longest: float, items: float, depth: int = 0) -> Json:
