@@ -47,7 +47,8 @@ def in_pixels(value: int | str | None) -> bool:
 def fraction(value: int | str, size: int, axis: str) -> float:
     """Return where on an axis of ``size`` pixels it lies, from 0 to 1.
 
-    A pixel's place is its middle, so that no rounding makes it the one beside.
+    A pixel's place is inside of it, and such that guests find the pixel again whether
+    they cut (``int(place * size)``) or round (``round(place * (size - 1))``).
 
     Raises:
         CheckFailed: the screen is smaller than that.
@@ -60,7 +61,8 @@ def fraction(value: int | str, size: int, axis: str) -> float:
             f"{axis}={value} is outside of the guest's screen, which has {size} pixels",
             hint="pixels count from 0; or write percent, such as 50%",
         )
-    return (value + 0.5) / size
+    inside = 0.25 + 0.5 * value / size
+    return (value + inside) / size
 
 
 def _percent(value: str) -> float:

@@ -7,7 +7,8 @@ It is no built-in plugin; a test loads it beside what it tests::
 A suite then says ``driver: fake`` and how the machine behaves, see ``FakeSettings``: it
 may boot slowly or never, panic, die, hang, lack capabilities, and answers commands
 from a table. A test in Python makes a ``FakeDriver`` itself, gives ``plugin(driver)``
-to ``load_registry``, and looks into ``driver.machines``. Every fake passes the contract
+to ``load_registry``, and looks into ``driver.machines``; a test of a single step opens
+one machine with ``open_fake``. Every fake passes the contract
 classes of ``vmsuite.testing.contracts``.
 """
 
@@ -15,11 +16,11 @@ from collections.abc import Iterable
 
 from vmsuite.hookspecs import hookimpl
 from vmsuite.ports import Driver
-from vmsuite.testing.fake.driver import FakeDriver
+from vmsuite.testing.fake.driver import FakeDriver, open_fake
 from vmsuite.testing.fake.machine import FakeMachine
 from vmsuite.testing.fake.settings import Answer, FakeSettings
 
-__all__ = ["Answer", "FakeDriver", "FakeMachine", "FakeSettings", "plugin"]
+__all__ = ["Answer", "FakeDriver", "FakeMachine", "FakeSettings", "open_fake", "plugin"]
 
 
 @hookimpl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from vmsuite.errors import PlatformError
+from vmsuite.events import Event
 from vmsuite.findings import Finding
-from vmsuite.model import MachineSpec
+from vmsuite.model import NOWHERE, MachineSpec
 from vmsuite.ports import GuestRecipe, Machine, MachineContext
 from vmsuite.testing.fake.console import FakeConsole
 from vmsuite.testing.fake.machine import OFFERED, FakeMachine
@@ -26,6 +28,36 @@ from vmsuite.testing.fake.wires import (
     serve_channels,
     serve_ports,
 )
+
+
+@asynccontextmanager
+async def open_fake(
+    settings: Mapping[str, Any] | None = None, *, name: str = "vm-001"
+) -> AsyncIterator[FakeMachine]:
+    """Open one machine with these settings, for a test of its own; not yet ready."""
+    spec = MachineSpec(
+        location=NOWHERE,
+        name=name,
+        driver="fake",
+        settings=FakeSettings.model_validate(settings or {}),
+    )
+    driver = FakeDriver()
+    with tempfile.TemporaryDirectory(prefix="fake-") as folder:
+        context = MachineContext(
+            emit=_unheard,
+            runtime_dir=Path(folder),
+            artifact_dir=Path(folder),
+            environment={},
+            guests={},
+            cache_dir=Path(folder),
+            secrets=str,
+        )
+        async with driver.open(spec, context):
+            yield driver.machines[0]
+
+
+def _unheard(event: Event) -> None:
+    """Let an event pass: nobody listens to a machine opened alone."""
 
 
 class FakeDriver:
