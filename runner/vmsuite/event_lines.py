@@ -58,12 +58,14 @@ class UnknownEvent(NotAnEvent):
 def seal(event: Event, mask_json: MaskJson | None = None) -> tuple[Event, bytes]:
     """Return the event as it may be shown, and its line without the line feed."""
     try:
-        line = _encode(_record(event)).encode()
+        text = _encode(_record(event))
+        line = text.encode()
     except (ValueError, TypeError, RecursionError):
         return _resealed(event, mask_json)
     if len(line) > LONGEST_LINE and not isinstance(event, SuiteStarted):
         return _resealed(event, mask_json)
-    if mask_json is None:
+    # Without escapes every text stands in the line as it is, so one look is enough.
+    if mask_json is None or ("\\" not in text and mask_json(text) == text):
         return event, line
     record = json.loads(line)
     masked = _masked(record, mask_json)
