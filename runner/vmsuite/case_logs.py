@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vmsuite.events import (
+    AttemptFinished,
     CaseFinished,
     CaseStarted,
     CommandSent,
     Emit,
     Event,
     Notice,
+    StepFinished,
     SuiteFinished,
     SuiteStarted,
 )
@@ -54,14 +56,15 @@ class _Log:
         if not self.waiting:
             return
         data = b"".join(self.waiting)
-        if self.left_out:
-            data += f"[… {self.left_out} lines are missing here …]\n".encode()
-            self.left_out = 0
         flags = os.O_APPEND | os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC
         fd = os.open(self.path, flags, 0o644)
         try:
             while data:
                 data = data[os.write(fd, data) :]
+            if self.left_out:
+                text = f"[… {self.left_out} lines are missing here …]\n"
+                os.write(fd, text.encode())
+                self.left_out = 0
         finally:
             os.close(fd)
             self.waiting = [data] if data else []
@@ -83,6 +86,8 @@ class CaseLogs:
         self._early: list[Event] = []
         """Said before any suite began; belongs into all of them."""
         self._logs: dict[str, _Log] = {}
+        self._evidence: dict[str, str] = {}
+        """Of the last step of each case that did not pass."""
         self._flushed_at = 0.0
 
     def handle(self, event: Event) -> None:
@@ -91,7 +96,7 @@ class CaseLogs:
             return
         if isinstance(event, SuiteStarted):
             self._begin(event)
-        text = told(event)
+        text = told(self._once(event))
         if text:
             for log in self._logs_of(event):
                 log.add(text)
@@ -107,6 +112,15 @@ class CaseLogs:
     def close(self, run: RunResult) -> None:
         """Write what still waits."""
         self._flush_all(0.0)
+
+    def _once(self, event: Event) -> Event:
+        """Return the event without what the step that ended an attempt just said."""
+        if isinstance(event, StepFinished) and event.result.evidence:
+            self._evidence[event.case] = event.result.evidence
+        elif isinstance(event, AttemptFinished):
+            said = self._evidence.pop(event.case, None) == event.evidence
+            return replace(event, evidence="", hint="") if said else event
+        return event
 
     def _begin(self, event: SuiteStarted) -> None:
         folder = RunFolder(path=Path(event.folder))
