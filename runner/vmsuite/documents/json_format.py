@@ -62,7 +62,7 @@ def _hint(error: json.JSONDecodeError, text: str) -> str:
     rest = text[error.pos :].lstrip()
     if rest.startswith(("//", "/*", "#")):
         return "JSON has no comments"
-    if rest.startswith(("}", "]")) or text[: error.pos].rstrip().endswith(","):
+    if rest.startswith(("}", "]")) and text[: error.pos].rstrip().endswith(","):
         return "no comma may stand before a closing bracket"
     if rest.startswith("'"):
         return "JSON text stands in double quotes"

@@ -70,6 +70,8 @@ _MEANINGS = (
         message="a '-' item cannot stand here",
         hint="begin the list in a line of its own",
     ),
+    _Meaning(words="a flow node", message="expected a value"),
+    _Meaning(words="a block node", message="expected a value"),
     _Meaning(
         words="scanning an alias",
         message="'*' must be followed by the name of an anchor",
