@@ -13,8 +13,9 @@ from vmsuite.engine.scope import Names
 from vmsuite.engine.state import LOG_LIMIT, AttemptState, Lane
 from vmsuite.errors import PlatformError
 from vmsuite.events import Attached, LogLine
-from vmsuite.kinds import Judgement
+from vmsuite.kinds import Judgement, Kind
 from vmsuite.model import Attachment, CompanionSpec, Condition, Json, Step
+from vmsuite.planning.shapes import shape_of
 from vmsuite.ports import CaseInfo, CommandResult, Machine
 
 C = TypeVar("C")
@@ -134,13 +135,24 @@ class Context:
         """Return a value with its templates rendered once."""
         return self._state.services.templates.render(value, self.scope)
 
+    def render_fields(
+        self, kind: type[Kind], fields: Mapping[str, Json]
+    ) -> dict[str, Json]:
+        """Return fields rendered once, without those that hold an expression: what a
+        guest sent must never become part of one."""
+        kept = shape_of(kind).expressions
+        return {
+            key: value if key in kept else self.render(value)
+            for key, value in fields.items()
+        }
+
     def evaluate(self, expression: str) -> Json:
         """Evaluate a bare expression."""
         return self._state.services.templates.evaluate(expression, self.scope)
 
     async def judge(self, condition: Condition) -> Judgement:
         """Render a condition's fields and look once."""
-        fields = self.render(dict(condition.fields))
+        fields = self.render_fields(condition.kind, condition.fields)
         kind = checked(condition.kind, fields, condition.kind.condition)
         before = self._condition_machine
         if condition.machine is not None:

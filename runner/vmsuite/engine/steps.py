@@ -141,7 +141,7 @@ def _instance(context: Context, step: Step) -> StepKind:
         InvalidValue: what a template gave is not what the field takes.
 
     """
-    fields: dict[str, Json] = context.render(dict(step.fields))
+    fields = context.render_fields(step.kind, step.fields)
     fields.update(step.blocks)
     fields.update(step.conditions)
     return checked(step.kind, fields, step.title)

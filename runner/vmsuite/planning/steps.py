@@ -70,7 +70,7 @@ class StepBuilder:
                 return None
             conditions["condition"] = condition
         whole = {**fields, **blocks, **conditions}
-        templated = self._templates.is_template(fields)
+        templated = self._templated(fields, shape)
         return Step(
             location=raw.location,
             kind=kind,
@@ -103,11 +103,16 @@ class StepBuilder:
         for key in ("machine", "domain_id"):
             if key in shape.envelope and isinstance(written.get(key), str):
                 machine = written[key]
-        self._instance(
-            kind, fields, written, templated=self._templates.is_template(fields)
-        )
+        self._instance(kind, fields, written, templated=self._templated(fields, shape))
         return Condition(
             location=written.location, kind=kind, fields=fields, machine=machine
+        )
+
+    def _templated(self, fields: Mapping[str, Json], shape: Shape) -> bool:
+        return any(
+            self._templates.is_template(value)
+            for key, value in fields.items()
+            if key not in shape.expressions
         )
 
     def _kind(self, raw: LocatedDict) -> type[StepKind] | None:

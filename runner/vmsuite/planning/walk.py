@@ -179,11 +179,12 @@ class Walk:
     def _names_in_kind(
         self, kind: type[Kind], fields: Mapping[str, Json], place: Location
     ) -> None:
-        for key in shape_of(kind).expressions & fields.keys():
-            if isinstance(fields[key], str):
-                self.expression(fields[key], _where(fields, key, place))
+        expressions = shape_of(kind).expressions
         for key, value in fields.items():
-            if self.templates.is_template(value):
+            if key in expressions:
+                if isinstance(value, str):
+                    self.expression(value, _where(fields, key, place))
+            elif self.templates.is_template(value):
                 self._names(self.templates.names(value), _where(fields, key, place))
 
     def expression(self, text: str, place: Location) -> None:

@@ -1,0 +1,31 @@
+"""What all tests share: the built-in plugins beside the fake driver, and a lab."""
+
+from pathlib import Path
+
+import pytest
+
+import vmsuite.testing.fake
+import vmsuite_plugins.dialects.atp
+import vmsuite_plugins.reporters
+import vmsuite_plugins.steps
+from vmsuite.registry import Registry, load_registry
+from vmsuite.testing.lab import Lab
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    return load_registry(
+        [
+            vmsuite_plugins.steps,
+            vmsuite_plugins.reporters,
+            vmsuite_plugins.dialects.atp,
+            vmsuite.testing.fake,
+        ]
+    )
+
+
+@pytest.fixture
+def lab(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    for name in ("CASES", "ARCH"):
+        monkeypatch.delenv(name, raising=False)
+    return Lab(folder=tmp_path, registry=registry)
