@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 from pydantic import Field
@@ -79,11 +81,14 @@ class ChannelSend(VirtualizationAction):
             )
 
         try:
-            opening = channels.open_channel(self.channel)
+            channels.channel_path(self.channel)
         except KeyError:
             raise _no_channel(self.channel) from None
-        async with within(seconds, late), opening as stream:
-            await stream.send(self._data())
+        async with (
+            within(seconds, late),
+            channels.open_channel(self.channel) as stream,
+            _sending(stream, self._data()),
+        ):
             return {"reply": await self._answer(stream, came)}
 
     def _data(self) -> bytes:
@@ -155,6 +160,23 @@ class ChannelSend(VirtualizationAction):
     def title_of(cls, fields: Mapping[str, Json]) -> str:
         """Show the channel."""
         return titled("channel_send", fields.get("channel"))
+
+
+@asynccontextmanager
+async def _sending(stream: ChannelStream, data: bytes) -> AsyncIterator[None]:
+    """Send beside the block, then to the end: a guest may only read what it answered.
+
+    An error of the block ends the sending.
+    """
+    task = asyncio.ensure_future(stream.send(data))
+    try:
+        yield
+        await task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # the block's own error says more
 
 
 def _unknown_channel(name: Json, settings: Any | None) -> Iterator[str]:

@@ -41,6 +41,9 @@ class Wire:
                     await self._talk(reader, writer)
         except ConnectionError:
             pass  # the peer went away, which it may
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         finally:
             writer.close()
 
@@ -106,12 +109,12 @@ class FakeChannels:
 
     def __init__(self, folder: Path, wires: Mapping[str, Wire]) -> None:
         self._folder = folder
-        self._wires = wires
+        self.wires = wires
         self._open: set[str] = set()
 
     def channel_path(self, name: str) -> Path:
         """Return a channel's socket."""
-        if name not in self._wires:
+        if name not in self.wires:
             raise KeyError(name)
         return self._folder / f"{name}.sock"
 
@@ -119,15 +122,17 @@ class FakeChannels:
     async def open_channel(self, name: str) -> AsyncIterator[FakeStream]:
         """Open a channel."""
         path = self.channel_path(name)
-        if name in self._open or not await self._wires[name].free():
+        if name in self._open or not await self.wires[name].free():
             raise PlatformError(f"channel {name!r} is in use by another peer")
         self._open.add(name)
         try:
             reader, writer = await asyncio.open_unix_connection(str(path))
             try:
                 yield FakeStream(reader, writer)
-            finally:
-                writer.close()
+            except BaseException:
+                writer.transport.abort()  # what was not sent yet never is
+                raise
+            writer.close()
         finally:
             self._open.discard(name)
 
