@@ -1,0 +1,178 @@
+"""Turns a resolved machine into QEMU's command line; a pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+AGENT = "org.qemu.guest_agent.0"
+AGENT_ID = "agent"
+DRIVE = "cd0"
+CARD = "net0"
+
+_KEYBOARDS = {"usb": ("usb-kbd,bus=usb0.0",), "virtio": ("virtio-keyboard-pci",)}
+_POINTERS = {
+    "usb-tablet": ("usb-tablet,bus=usb0.0",),
+    "virtio-tablet": ("virtio-tablet-pci",),
+}
+_CARDS = {"std": ("VGA",), "virtio": ("virtio-vga",)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blueprint:
+    """A machine with everything resolved: what its command line is made of."""
+
+    name: str
+    binary: Path
+    machine: str
+    accel: str
+    memory: int
+    cpus: int = 1
+    cpu: str = ""
+    kernel: Path | None = None
+    initrd: Path | None = None
+    append: str = ""
+    overlays: tuple[int, ...] = ()
+    """Descriptors of this machine's own files, one for each disk."""
+    iso: Path | None = None
+    firmware_code: Path | None = None
+    firmware_variables: int | None = None
+    """Descriptor of this machine's own copy."""
+    keyboard: str = "ps2"
+    pointer: str = "ps2"
+    display: str = "std"
+    network: str = "isolated"
+    forwards: tuple[int, ...] = ()
+    channels: dict[str, Path] = field(default_factory=dict)
+    """Unix sockets by channel name."""
+    agent: bool = True
+    qemu_args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connections:
+    """Descriptors that QEMU inherits: its ends of our connections."""
+
+    monitor: int
+    console: int
+    agent: int
+
+    @property
+    def all(self) -> tuple[int, int, int]:
+        """All of them."""
+        return (self.monitor, self.console, self.agent)
+
+
+def command_line(machine: Blueprint, connections: Connections) -> list[str]:
+    """Return argv; the machine waits (``-S``) until it is told to run."""
+    return [
+        str(machine.binary),
+        *("-name", f"guest={_escaped(machine.name)}", "-S"),
+        *("-nodefaults", "-no-user-config", "-display", "none"),
+        *("-machine", machine.machine, "-accel", machine.accel),
+        *(("-cpu", machine.cpu) if machine.cpu else ()),
+        *("-m", f"size={machine.memory >> 10}K", "-smp", str(machine.cpus)),
+        # A guest that panics is to finish its report; we read it and decide.
+        *("-action", "panic=none", "-device", "pvpanic"),
+        *("-rtc", "base=utc"),
+        *_monitor_and_console(connections),
+        *_boot(machine),
+        *_firmware(machine),
+        *_drives(machine),
+        *_channels(machine, connections),
+        *_input_and_screen(machine),
+        *_network(machine),
+        *machine.qemu_args,
+    ]
+
+
+def _escaped(value: str | Path) -> str:
+    """Return a value for an option that commas separate."""
+    return str(value).replace(",", ",,")
+
+
+def _monitor_and_console(connections: Connections) -> Iterator[str]:
+    yield from ("-chardev", f"socket,id=monitor,fd={connections.monitor}")
+    yield from ("-mon", "chardev=monitor,mode=control")
+    yield from ("-chardev", f"socket,id=console,fd={connections.console}")
+    yield from ("-serial", "chardev:console")
+
+
+def _boot(machine: Blueprint) -> Iterator[str]:
+    if machine.kernel is not None:
+        yield from ("-kernel", str(machine.kernel))
+        if machine.append:
+            yield from ("-append", machine.append)
+    if machine.initrd is not None:
+        yield from ("-initrd", str(machine.initrd))
+
+
+def _firmware(machine: Blueprint) -> Iterator[str]:
+    if machine.firmware_code is not None and machine.firmware_variables is not None:
+        code = _escaped(machine.firmware_code)
+        yield from ("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}")
+        own = machine.firmware_variables
+        yield from ("-add-fd", f"fd={own},set={own}")
+        yield from ("-drive", f"if=pflash,format=raw,unit=1,file=/dev/fdset/{own}")
+
+
+def _drives(machine: Blueprint) -> Iterator[str]:
+    for number, overlay in enumerate(machine.overlays):
+        node = f"disk{number}"
+        yield from ("-add-fd", f"fd={overlay},set={overlay}")
+        drive = f"if=none,id={node}-drive,format=qcow2,cache=unsafe,discard=unmap"
+        yield from ("-drive", f"{drive},file=/dev/fdset/{overlay}")
+        yield from (
+            "-device",
+            f"virtio-blk-pci,drive={node}-drive,id={node},bootindex={number + 1}",
+        )
+    last = len(machine.overlays) + 1
+    if machine.iso is not None:
+        drive = f"if=none,id={DRIVE}-drive,format=raw,readonly=on,media=cdrom"
+        yield from ("-drive", f"{drive},file={_escaped(machine.iso)}")
+    else:
+        yield from ("-drive", f"if=none,id={DRIVE}-drive,media=cdrom")
+    bus = "ide.1" if machine.machine == "pc" else "ide.2"
+    boot = f",bootindex={last}" if machine.iso is not None else ""
+    yield from ("-device", f"ide-cd,drive={DRIVE}-drive,id={DRIVE},bus={bus}{boot}")
+
+
+def _channels(machine: Blueprint, connections: Connections) -> Iterator[str]:
+    if not machine.agent and not machine.channels:
+        return
+    yield from ("-device", "virtio-serial-pci,id=serial0,max_ports=31")
+    if machine.agent:
+        yield from ("-chardev", f"socket,id={AGENT_ID}-pipe,fd={connections.agent}")
+        yield from (
+            "-device",
+            f"virtserialport,chardev={AGENT_ID}-pipe,id={AGENT_ID},name={AGENT}",
+        )
+    for number, (name, path) in enumerate(machine.channels.items()):
+        pipe = f"channel{number}"
+        yield from (
+            "-chardev",
+            f"socket,id={pipe},server=on,wait=off,path={_escaped(path)}",
+        )
+        yield from ("-device", f"virtserialport,chardev={pipe},name={_escaped(name)}")
+
+
+def _input_and_screen(machine: Blueprint) -> Iterator[str]:
+    if machine.keyboard == "usb" or machine.pointer == "usb-tablet":
+        yield from ("-device", "qemu-xhci,id=usb0")
+    for device in (
+        *_CARDS.get(machine.display, ()),
+        *_KEYBOARDS.get(machine.keyboard, ()),
+        *_POINTERS.get(machine.pointer, ()),
+    ):
+        yield from ("-device", device)
+
+
+def _network(machine: Blueprint) -> Iterator[str]:
+    if machine.network == "none":
+        return
+    restrict = "on" if machine.network == "isolated" else "off"
+    # Port 0: the kernel gives each forward a port that is surely free.
+    forwards = "".join(f",hostfwd=tcp:127.0.0.1:0-:{port}" for port in machine.forwards)
+    yield from ("-netdev", f"user,id={CARD},restrict={restrict}{forwards}")
+    yield from ("-device", f"virtio-net-pci,netdev={CARD},id={CARD}-card,romfile=")

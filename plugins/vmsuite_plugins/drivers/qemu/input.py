@@ -1,0 +1,131 @@
+"""Keyboard and pointer of a QEMU machine: blind, but paced to the device's queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from vmsuite.errors import CheckFailed, InputLost
+from vmsuite.model import Json
+from vmsuite.ports import KeyPress, PointerEvent
+from vmsuite_plugins.drivers.qemu.machine import QemuMachine
+from vmsuite_plugins.protocols.input_events import (
+    key_event,
+    pointer_events,
+    press_events,
+    ps2_bytes,
+    releases,
+)
+
+_QUEUE = 16
+"""What the smallest queue holds: bytes in PS/2, reports in USB."""
+
+_PER_ITEM = 0.0025
+"""Seconds we give a guest for taking one item out of the queue."""
+
+_PER_POINTER_REPORT = 0.01
+
+
+class QemuInput:
+    """See ``vmsuite.ports.Input``."""
+
+    def __init__(self, machine: QemuMachine) -> None:
+        self._machine = machine
+        self._turn = asyncio.Lock()
+        self._ps2 = machine.plan.blueprint.keyboard == "ps2"
+
+    async def press(self, presses: Sequence[KeyPress], *, hold: float = 0.0) -> None:
+        """Press and release, one chord after the other.
+
+        All keys are let go again when it fails or is cancelled. Raises CheckFailed for
+        a key that no keyboard has, or on a machine that does not run.
+        """
+        count = sum(2 * len(press.keys) for press in presses)
+        self._machine.audit("qmp", "input-send-event", {"key_events": count})
+        async with self._turn:
+            for press in presses:
+                if hold > 0 or self._size(press.keys) * 2 > _QUEUE // 2:
+                    await self._press_slowly(press, hold)
+                else:
+                    await self._send(press_events(press), press.keys)
+                    await asyncio.sleep(self._size(press.keys) * 2 * _PER_ITEM)
+
+    async def point(self, events: Sequence[PointerEvent]) -> None:
+        """Move, click and scroll.
+
+        Raises:
+            CheckFailed: no pointer has such a button.
+            InputLost: an absolute move, and the guest has no tablet in use.
+
+        """
+        self._machine.audit("qmp", "input-send-event", {"pointer_events": len(events)})
+        async with self._turn:
+            if any(event.kind == "move" for event in events):
+                await self._check_tablet()
+            held: list[str] = []
+            try:
+                for event in events:
+                    await self._point(event, held)
+            except BaseException:
+                await self._let_go([_button_up(button) for button in reversed(held)])
+                raise
+
+    async def _press_slowly(self, press: KeyPress, hold: float) -> None:
+        """Send a chord key by key, with time between."""
+        held: list[str] = []
+        try:
+            for key in press.keys:
+                await self._send([key_event(key, True)], (key,))
+                held.append(key)
+                await asyncio.sleep(self._size((key,)) * _PER_ITEM)
+            await asyncio.sleep(hold)
+        finally:
+            await self._let_go(releases(held))
+
+    async def _let_go(self, events: Sequence[Json]) -> None:
+        """Send releases one by one, to the end even if cancelled again."""
+        if events:
+            await asyncio.shield(self._machine.keep(self._release(events)))
+
+    async def _release(self, events: Sequence[Json]) -> None:
+        for event in events:
+            await self._send([event], ())
+            await asyncio.sleep(2 * _PER_ITEM)
+
+    async def _point(self, event: PointerEvent, held: list[str]) -> None:
+        try:
+            reports = pointer_events(event)
+        except ValueError as error:
+            raise CheckFailed(str(error)) from error
+        for report in reports:
+            await self._send(report, ())
+            await asyncio.sleep(_PER_POINTER_REPORT)
+        if event.kind == "down":
+            held.append(event.button)
+        elif event.kind == "up" and event.button in held:
+            held.remove(event.button)
+
+    async def _check_tablet(self) -> None:
+        mice = await self._machine.monitor("query-mice", audit=False)
+        if not any(mouse["absolute"] for mouse in mice):
+            raise InputLost(
+                f"machine {self._machine.name!r}: the guest uses no tablet, so a move "
+                "to a place would be lost",
+                hint="pointer: usb-tablet or virtio-tablet, and a guest that drives it",
+            )
+
+    async def _send(self, events: list[Json], keys: Sequence[str]) -> None:
+        try:
+            await self._machine.monitor(
+                "input-send-event", {"events": events}, audit=False
+            )
+        except CheckFailed as error:
+            what = f" ({'+'.join(keys)})" if keys else ""
+            raise CheckFailed(f"input{what}: {error.message}") from error
+
+    def _size(self, keys: Sequence[str]) -> int:
+        return sum(ps2_bytes(key) for key in keys) if self._ps2 else len(keys)
+
+
+def _button_up(button: str) -> Json:
+    return {"type": "btn", "data": {"down": False, "button": button}}

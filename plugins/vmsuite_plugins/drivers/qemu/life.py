@@ -1,0 +1,219 @@
+"""One power-on of QEMU: its process, and the connections that live as long as it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+
+from vmsuite.errors import PlatformError, Unreachable
+from vmsuite.model import Json
+from vmsuite.processes import Child, Exit, Tail, start
+from vmsuite_plugins.drivers.qemu.command_line import (
+    Blueprint,
+    Connections,
+    command_line,
+)
+from vmsuite_plugins.drivers.qemu.wires import SerialLine
+from vmsuite_plugins.protocols.qga import Agent
+from vmsuite_plugins.protocols.qmp import Qmp, Trace
+
+_GREETING_WITHIN = 30.0
+"""Seconds for QEMU to start and greet, even on a host that swaps."""
+
+_DRAINED_WITHIN = 1.0
+_FORWARD = re.compile(
+    r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)\s"
+)
+
+
+class Life:
+    """A QEMU process from its start to its end; one task owns it.
+
+    After ``begin`` the machine stands still: ``run`` lets its processors go.
+    ``over`` is done when the process has ended, whoever ended it.
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        *,
+        environment: Mapping[str, str],
+        feed: Callable[[bytes], None],
+        on_event: Callable[[Json], None],
+        trace: Trace | None,
+        patience: float,
+    ) -> None:
+        self._blueprint = blueprint
+        self._environment = environment
+        self._feed = feed
+        self._stderr = Tail()
+        self._stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._begun: asyncio.Future[None] = loop.create_future()
+        self._begun.add_done_callback(_seen)
+        self.over: asyncio.Future[Exit] = loop.create_future()
+        self._owner: asyncio.Task[None] | None = None
+        self._line: SerialLine | None = None
+        self.qmp = Qmp(blueprint.name, trace=trace, on_event=on_event)
+        self.agent = Agent(patience=patience, trace=trace)
+        self.forwards: dict[int, int] = {}
+        """Host ports by guest port."""
+        self.pid = 0
+
+    async def begin(self) -> None:
+        """Start QEMU and connect. Raises PlatformError with what QEMU said."""
+        self._owner = asyncio.create_task(self._own(), name=self._blueprint.name)
+        await asyncio.shield(self._begun)
+
+    async def run(self) -> None:
+        """Let the processors run."""
+        await self.qmp.execute("cont")
+
+    async def end(self) -> None:
+        """Pull the plug; afterwards nothing of it is left."""
+        self._stop.set()
+        if self._owner is not None:
+            await asyncio.shield(self._owner)
+
+    async def send(self, data: bytes) -> None:
+        """Type into the serial console."""
+        if self._line is None:
+            raise Unreachable("the serial console is not connected")
+        await self._line.send(data)
+
+    def errors(self) -> str:
+        """Return the last lines QEMU wrote to its standard error."""
+        return self._stderr.lines()
+
+    async def _own(self) -> None:
+        try:
+            await self._live()
+        except Exception as error:  # handed to whoever waits for the beginning
+            if not self._begun.done():
+                self._begun.set_exception(error)
+            else:
+                raise
+        finally:
+            self._begun.cancel()  # nothing if it was answered
+            self.qmp.hang_up()
+            self.agent.hang_up()
+            if not self.over.done():
+                self.over.set_result(Exit(code=255))
+            for socket_path in self._blueprint.channels.values():
+                socket_path.unlink(missing_ok=True)
+
+    async def _live(self) -> None:
+        with ExitStack() as sockets:
+
+            def pair() -> tuple[socket.socket, socket.socket]:
+                ours, theirs = socket.socketpair()
+                return sockets.enter_context(ours), sockets.enter_context(theirs)
+
+            monitor, console, agent = pair(), pair(), pair()
+            connections = Connections(
+                monitor=monitor[1].fileno(),
+                console=console[1].fileno(),
+                agent=agent[1].fileno(),
+            )
+            async with start(
+                command_line(self._blueprint, connections),
+                name=f"QEMU of {self._blueprint.name}",
+                env=self._environment,
+                stdout=self._stderr,
+                stderr=self._stderr,
+                pass_fds=(*connections.all, *self._own_files()),
+                grace=0,
+            ) as child:
+                self.pid = child.pid
+                for _, end in (monitor, console, agent):
+                    end.close()
+                await self._until_over(child, monitor[0], console[0], agent[0])
+
+    def _own_files(self) -> tuple[int, ...]:
+        variables = self._blueprint.firmware_variables
+        return (
+            *self._blueprint.overlays,
+            *(() if variables is None else (variables,)),
+        )
+
+    async def _until_over(
+        self,
+        child: Child,
+        monitor: socket.socket,
+        console: socket.socket,
+        agent: socket.socket,
+    ) -> None:
+        try:
+            self._line = await SerialLine.connect(console, self._feed)
+            await self.agent.connect(agent)
+            await self._greet(child, monitor)
+            self._begun.set_result(None)
+            await self._ended_or_stopped(child)
+            child.send_signal(signal.SIGKILL)
+            result = await child.wait()
+            await self._drain()
+            self.over.set_result(result)
+        finally:
+            child.send_signal(signal.SIGKILL)
+            await self.qmp.close()
+            await self.agent.close()
+            if self._line is not None:
+                self._line.close()
+
+    async def _greet(self, child: Child, monitor: socket.socket) -> None:
+        try:
+            async with asyncio.timeout(_GREETING_WITHIN):
+                await self.qmp.connect(monitor)
+                await self._note_forwards()
+        except (TimeoutError, Unreachable) as error:
+            child.send_signal(signal.SIGKILL)
+            result = await child.wait()
+            said = self.errors()
+            last = said.strip().splitlines()[-1] if said.strip() else str(result)
+            raise PlatformError(
+                f"machine {self._blueprint.name!r}: QEMU did not start: {last}",
+                evidence=said,
+            ) from error
+
+    async def _note_forwards(self) -> None:
+        """Ask which ports the kernel gave."""
+        if not self._blueprint.forwards:
+            return
+        said = await self.qmp.execute(
+            "human-monitor-command", {"command-line": "info usernet"}
+        )
+        self.forwards = {
+            int(guest): int(host) for host, guest in _FORWARD.findall(said)
+        }
+
+    async def _ended_or_stopped(self, child: Child) -> None:
+        waits = [
+            asyncio.ensure_future(child.wait()),
+            asyncio.ensure_future(self._stop.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.wait(waits)
+
+    async def _drain(self) -> None:
+        """Read what the console still held when the process ended."""
+        if self._line is None:
+            return
+        try:
+            async with asyncio.timeout(_DRAINED_WITHIN):
+                await self._line.ended.wait()
+        except TimeoutError:
+            return
+
+
+def _seen(future: asyncio.Future[None]) -> None:
+    """Look at an error that nobody may be left to wait for."""
+    if not future.cancelled():
+        future.exception()

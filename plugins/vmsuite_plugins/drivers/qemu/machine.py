@@ -1,0 +1,348 @@
+"""A machine that QEMU runs: what it is at any moment, and why it can no longer be used.
+
+It has *lives*, one for each power-on. A life ends because a step asked for it, because
+the guest powered itself off (both leave the machine off, which is no loss), or else
+the machine is lost. A guest's own restart stays within a life; while it boots again,
+commands wait for it to be ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar, cast
+
+from vmsuite.errors import (
+    GuestCrashed,
+    MachineLost,
+    PlatformError,
+    Unreachable,
+    Unsupported,
+)
+from vmsuite.events import CommandSent
+from vmsuite.model import Json
+from vmsuite.ports import MachineContext
+from vmsuite_plugins.drivers.qemu.audit import masked
+from vmsuite_plugins.drivers.qemu.life import Life
+from vmsuite_plugins.drivers.qemu.readiness import await_ready
+from vmsuite_plugins.drivers.qemu.resolve import Plan
+from vmsuite_plugins.drivers.qemu.restarts import Restarts
+from vmsuite_plugins.drivers.qemu.trace import TraceFile
+from vmsuite_plugins.protocols.console_log import ConsoleLog
+from vmsuite_plugins.protocols.kernel_crash import CrashWatch
+from vmsuite_plugins.protocols.qga import Agent
+from vmsuite_plugins.protocols.serial_shell import SerialShell
+
+C = TypeVar("C")
+
+_PATIENCE = 15.0
+"""Seconds a command waits for an agent that is down, or for a lost process's end."""
+
+_TRACE_QUIET = 0.3
+_TRACE_LONGEST = 3.0
+"""A crashing kernel's report has come when it was quiet for the first, or after the
+second; seconds."""
+
+
+class QemuMachine:
+    """One machine of one case; see ``vmsuite.ports.Machine``."""
+
+    def __init__(self, plan: Plan, context: MachineContext) -> None:
+        self.plan = plan
+        self.context = context
+        self.name = plan.blueprint.name
+        self._facts = dict(plan.facts)
+        self._capabilities: dict[type[Any], Any] = {}
+        self._crash = CrashWatch(plan.crash_patterns)
+        self.console = ConsoleLog(
+            context.artifact_dir / f"{self.name}-console.log", on_text=self._read
+        )
+        self._trace = (
+            TraceFile(context.artifact_dir / f"{self.name}-qmp.log", context.secrets)
+            if context.trace
+            else None
+        )
+        self.serial = SerialShell(self.console, self._type, self.keep)
+        self.restarts = Restarts(self.console, linux=plan.linux)
+        self._life: Life | None = None
+        self._off_because = "it was not started"
+        self._asked_off = False
+        self._boot: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loss: asyncio.Future[Exception] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    # --- what vmsuite.ports.Machine promises ---------------------------------------
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Driver, accelerator, versions, guest; grows when ready."""
+        return dict(self._facts)
+
+    def offer(self, kind: type[C], capability: C) -> None:
+        """Let the machine have a capability."""
+        self._capabilities[kind] = capability
+
+    def capability(self, kind: type[C]) -> C:
+        """Return it. Raises Unsupported, naming machine and driver."""
+        try:
+            return cast("C", self._capabilities[kind])
+        except KeyError:
+            offered = ", ".join(sorted(k.__name__ for k in self._capabilities))
+            raise Unsupported(
+                f"machine {self.name!r} (driver qemu) does not offer {kind.__name__}",
+                hint=f"it offers {offered}",
+            ) from None
+
+    async def ready(self) -> None:
+        """Wait until the guest is ready. Raises NotReady or GuestCrashed."""
+        self.life()
+        if self._boot is not None:
+            await asyncio.shield(self._boot)
+
+    async def lost(self) -> Exception:
+        """Wait until the machine can no longer be used; return why."""
+        return await asyncio.shield(self._loss)
+
+    # --- power, for the capabilities -----------------------------------------------
+
+    @property
+    def off(self) -> bool:
+        """Whether no process runs for it."""
+        return self._life is None
+
+    @property
+    def crashed(self) -> bool:
+        """Whether its guest crashed and was not restarted since."""
+        return self._loss.done() and isinstance(self._loss.result(), GuestCrashed)
+
+    async def power_on(self) -> None:
+        """Start QEMU; the guest begins to boot."""
+        life = Life(
+            self.plan.blueprint,
+            environment=self.context.environment,
+            feed=self.console.feed,
+            on_event=self._handle,
+            trace=self._trace,
+            patience=_PATIENCE * self.context.timeout_factor,
+        )
+        self._life = life
+        self._asked_off = False
+        try:
+            await life.begin()
+        except PlatformError:
+            self._life = None
+            raise
+        self._facts["qemu"] = life.qmp.version
+        self._facts["pid"] = str(life.pid)
+        self._watching = self.keep(self._watch(life))
+        self._begin_boot(life)
+        await self.monitor("cont")
+
+    async def power_off(self, because: str) -> None:
+        """Pull the plug; nothing if it is off."""
+        life = self._life
+        if life is None:
+            return
+        self._asked_off = True
+        self._off_because = because
+        await life.end()
+        self._life = None
+
+    def expect_off(self, because: str) -> None:
+        """Learn that the guest was asked to power off, so its end is no loss."""
+        self._asked_off = True
+        self._off_because = because
+
+    async def close(self) -> None:
+        """End everything; afterwards no process, socket or task of it is left."""
+        if self._life is not None:
+            self._asked_off = True
+            await self._life.end()
+            self._life = None
+        tasks = {*self._tasks, *([self._boot] if self._boot else [])}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self.console.close()
+        if self._trace is not None:
+            self._trace.close()
+
+    # --- talking to it, for the capabilities ---------------------------------------
+
+    def life(self) -> Life:
+        """Return the process's connections. Raises Unreachable if it is off."""
+        if self._life is None:
+            raise Unreachable(
+                f"machine {self.name!r} is off: {self._off_because}",
+                hint="start it first",
+            )
+        return self._life
+
+    async def _type(self, data: bytes) -> None:
+        await self.life().send(data)
+
+    async def agent(self) -> Agent:
+        """Return the guest agent, once the guest has booted."""
+        await self.ready()
+        return self.life().agent
+
+    async def monitor(
+        self,
+        command: str,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        audit: bool = True,
+    ) -> Json:
+        """Run a QMP command.
+
+        Raises:
+            CheckFailed: QEMU refused it.
+            MachineLost: QEMU ended meanwhile.
+            Unreachable: the machine is off, or its monitor does not answer.
+
+        """
+        life = self.life()
+        if audit:
+            self.audit("qmp", command, arguments)
+        try:
+            return await life.qmp.execute(command, arguments)
+        except Unreachable as error:
+            raise await self.explained(error) from error
+
+    def audit(
+        self, protocol: str, command: str, arguments: Mapping[str, Json] | None
+    ) -> None:
+        """Tell the journal what is sent to the machine, secrets masked."""
+        self.context.emit(
+            CommandSent(
+                machine=self.name,
+                protocol=protocol,
+                command=self.context.secrets(command),
+                arguments=masked(arguments, self.context.secrets),
+            )
+        )
+
+    async def explained(self, error: Unreachable) -> PlatformError:
+        """Return why something did not answer: perhaps the machine's own end."""
+        life = self._life
+        if life is not None and self._watching is not None:
+            await asyncio.wait({self._watching}, timeout=1.0)
+        if self._loss.done() and isinstance(self._loss.result(), PlatformError):
+            return cast("PlatformError", self._loss.result())
+        if self._life is None:
+            return Unreachable(f"machine {self.name!r} is off: {self._off_because}")
+        return error
+
+    def note(self, facts: Mapping[str, str]) -> None:
+        """Add to the facts."""
+        self._facts.update(facts)
+
+    # --- what happens to it --------------------------------------------------------
+
+    def keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside; it ends with the machine at the latest."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _begin_boot(self, life: Life) -> None:
+        """Forget what was before the guest began to boot, and wait for it anew."""
+        self._crash.forget()
+        if self._loss.done():
+            self._loss = asyncio.get_running_loop().create_future()
+        if self._boot is not None:
+            self._boot.cancel()
+        self.restarts.begin()
+        self._boot = asyncio.create_task(await_ready(self, life, self.console.mark()))
+        self._boot.add_done_callback(self._booted)
+
+    def _booted(self, boot: asyncio.Task[None]) -> None:
+        if not boot.cancelled() and boot.exception() is None:
+            self.restarts.ready()
+
+    def _read(self, text: str) -> None:
+        known = self._crash.crash
+        self._crash.feed(text)
+        if self._crash.crash and not known:
+            self.keep(self._report_crash(self._crash.crash))
+
+    def _handle(self, event: Json) -> None:
+        data = event.get("data", {})
+        match event["event"]:
+            case "VSERPORT_CHANGE" if data.get("id") == "agent" and self._life:
+                self._life.agent.opened(bool(data["open"]))
+            case "RESET" if self._life is not None:
+                self._life.agent.opened(False)
+                self.serial.forget("the guest restarted")
+                by_guest = bool(data.get("guest"))
+                trouble = self.restarts.restarted(by_guest=by_guest)
+                if trouble:
+                    self.keep(self._report_crash(trouble))
+                elif not (by_guest and self._crash.crash):
+                    self._begin_boot(self._life)
+            case "SHUTDOWN" if data.get("guest") and not self._asked_off:
+                self.expect_off("the guest powered itself off")
+            case "GUEST_PANICKED" | "GUEST_CRASHLOADED" if not self._crash.crash:
+                self.keep(self._report_crash("the guest reported a panic"))
+            case "BLOCK_IO_ERROR" if data.get("action") == "stop":
+                reason = data.get("reason", "input/output error")
+                self._lose(MachineLost(f"machine {self.name!r}: its disk: {reason}"))
+
+    async def _report_crash(self, sign: str) -> None:
+        """Let the kernel finish its report, then tell what it was."""
+        since = max(0, self.console.mark() - 4096)
+        try:
+            async with asyncio.timeout(_TRACE_LONGEST):
+                while await self._more_within(_TRACE_QUIET):
+                    pass
+        except TimeoutError:
+            pass  # it goes on and on; what came will do
+        text = self.console.text(since=since, limit=16384)
+        self._lose(
+            GuestCrashed(
+                f"machine {self.name!r}: the guest crashed: {sign.strip()}",
+                evidence=_from_sign(text, sign),
+            )
+        )
+
+    async def _more_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.console.more()
+        except (TimeoutError, EOFError):
+            return False
+        return True
+
+    async def _watch(self, life: Life) -> None:
+        """Judge the end of a life."""
+        ended = await asyncio.shield(life.over)
+        if self._life is life and not self._asked_off:
+            self._off_because = f"QEMU ended: {ended}"
+            said = life.errors()
+            self._lose(
+                MachineLost(
+                    f"machine {self.name!r}: QEMU ended unasked: {ended}",
+                    evidence=said or self.console.tail(),
+                )
+            )
+        if self._life is life:
+            self._life = None
+        self.serial.forget(self._off_because)
+
+    def _lose(self, why: Exception) -> None:
+        if not self._loss.done():
+            self._loss.set_result(why)
+
+
+def _from_sign(text: str, sign: str) -> str:
+    """Return the report with the few lines before it, not what was long before."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if sign.strip() in line:
+            return "\n".join(lines[max(0, number - 5) :][:80])
+    return "\n".join(lines[-40:])

@@ -1,0 +1,64 @@
+"""Tells a guest's restart that somebody wanted from one that is a crash.
+
+A triple fault looks like any other restart of the guest. But Linux says on its console
+that it restarts, and no guest restarts over and over while booting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from vmsuite_plugins.protocols.console_log import ConsoleLog
+
+_SAID = re.compile(
+    r"reboot: |sysrq: Resetting|Rebooting in \d|machine restart|Restarting system"
+)
+_IN_A_ROW = 3
+"""Restarts without ever becoming ready that are too many: firmware and installers do
+restart once or twice."""
+
+
+class Restarts:
+    """Judges the restarts of one machine; ``linux``: its kernel is booted directly."""
+
+    def __init__(self, console: ConsoleLog, *, linux: bool) -> None:
+        self._console = console
+        self._linux = linux
+        self._since = 0
+        self._unready = 0
+        self._was_ready = False
+        self._asked: asyncio.Future[None] | None = None
+
+    def begin(self) -> None:
+        """Learn that the guest begins to boot."""
+        self._since = self._console.mark()
+        self._was_ready = False
+
+    def ready(self) -> None:
+        """Learn that it has booted."""
+        self._was_ready = True
+        self._unready = 0
+
+    def ask(self) -> asyncio.Future[None]:
+        """Learn that somebody asked for the next restart; return what awaits it."""
+        if self._asked is None:
+            self._asked = asyncio.get_running_loop().create_future()
+        return self._asked
+
+    def restarted(self, *, by_guest: bool) -> str:
+        """Judge a restart that happened: return why it is a crash, or nothing."""
+        asked, self._asked = self._asked, None
+        if asked is not None and not asked.done():
+            asked.set_result(None)
+        if asked is not None or not by_guest:
+            self._unready = 0
+            return ""
+        if not self._was_ready:
+            self._unready += 1
+        if self._unready >= _IN_A_ROW:
+            return f"it restarted {self._unready} times without becoming ready"
+        said = _SAID.search(self._console.text(since=self._since))
+        if self._linux and said is None:
+            return "it restarted without a word of its kernel (a triple fault?)"
+        return ""
