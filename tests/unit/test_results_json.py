@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vmsuite.model import Outcome
+from vmsuite.results import fold
+from vmsuite.testing.runs import ToldCase, events_of_run
+from vmsuite_plugins.reporters.last_run import LastRunReporter
+from vmsuite_plugins.reporters.results_json import ResultsReporter
+
+CASES = [
+    ToldCase(name="boots", facts={"guest": "tiny-linux"}, tags=["smoke"]),
+    ToldCase(
+        name="types",
+        outcome=Outcome.TIMEOUT,
+        message="out of time",
+        hint="be patient",
+        evidence="login:",
+        before=[Outcome.ERROR],
+        exit_code=124,
+        metrics={"score": 1.5, "metrics": [{"name": "x"}]},
+        attachments=["artifacts/types/screen.png"],
+    ),
+    ToldCase(name="skips", outcome=Outcome.SKIPPED, message="no /dev/kvm"),
+]
+
+
+def results(*cases: ToldCase, trouble: str = "") -> dict[str, Any]:
+    run = fold(events_of_run(cases or CASES, trouble=trouble))
+    value = json.loads(ResultsReporter().render(run, run.suites))
+    assert isinstance(value, dict)
+    return value
+
+
+def test_the_status_of_a_case_is_its_outcome() -> None:
+    assert [case["status"] for case in results()["cases"]] == [
+        "passed",
+        "timeout",
+        "skipped",
+    ]
+    told = results(*(ToldCase(name=o, outcome=o) for o in Outcome))
+    assert [case["status"] for case in told["cases"]] == [o.value for o in Outcome]
+    assert told["outcomes"] == {outcome.value: 1 for outcome in Outcome}
+
+
+def test_all_keys_of_last_run_are_there() -> None:
+    run = fold(events_of_run(CASES))
+    last = json.loads(LastRunReporter().render(run, run.suites))
+    told = results()
+    assert set(last) <= set(told)
+    for case, last_case in zip(told["cases"], last["cases"], strict=True):
+        assert set(last_case) <= set(case)
+
+
+def test_a_case_tells_its_attempts_steps_and_evidence() -> None:
+    case = results()["cases"][1]
+    assert case["location"] == {
+        "file": "suites/smoke/suite.yaml",
+        "line": 12,
+        "column": 5,
+    }
+    assert case["duration_ms"] == 1234
+    assert case["exit_code"] == 124
+    assert (case["message"], case["hint"]) == ("out of time", "be patient")
+    assert case["evidence"] == "login:"
+    assert case["test_metrics"] == {"score": 1.5, "metrics": [{"name": "x"}]}
+    assert case["attachments"][0]["path"] == "artifacts/types/screen.png"
+    assert [attempt["outcome"] for attempt in case["attempts"]] == ["error", "timeout"]
+    (step,) = case["attempts"][1]["steps"]
+    assert (step["index"], step["outcome"]) == ("1", "timeout")
+    assert (step["title"], step["duration_ms"]) == ("execute_command", 66)
+
+
+def test_a_failed_build_script_is_said_of_the_suite() -> None:
+    told = results(trouble="build.sh ended with 2")
+    assert (told["outcome"], told["message"]) == ("error", "build.sh ended with 2")
+    assert told["exit_code"] == 3
+
+
+def test_a_case_stands_on_one_line() -> None:
+    run = fold(events_of_run(CASES))
+    lines = ResultsReporter().render(run, run.suites).decode().splitlines()
+    assert sum(line.startswith('    {"name": ') for line in lines) == len(CASES)
+
+
+def test_several_suites_are_told_in_one_list() -> None:
+    run = fold(events_of_run(CASES) + events_of_run(CASES, suite="other"))
+    told = json.loads(ResultsReporter().render(run, run.suites))
+    assert [suite["slug"] for suite in told["suites"]] == ["smoke", "other"]
+    assert json.loads(ResultsReporter().render(run, ())) == {"suites": []}
+
+
+anything = st.text(st.characters(exclude_categories=()), max_size=50)
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=anything)
+def test_any_text_gives_valid_json_in_utf_8(text: str) -> None:
+    case = ToldCase(name=text, outcome=Outcome.FAILED, message=text, evidence=text)
+    run = fold(events_of_run([case], name=text))
+    told = json.loads(ResultsReporter().render(run, run.suites).decode())
+    assert told["suite"] == text
+    assert told["cases"][0]["evidence"] == text
