@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from vmsuite.errors import Unreachable
+from vmsuite.errors import OutOfTime, Unreachable
 from vmsuite.kinds import Judgement
 from vmsuite.model import Condition
 from vmsuite.ports import StepContext
+from vmsuite_plugins.steps.limits import within
 from vmsuite_plugins.steps.shown import one_line
 
 
@@ -27,10 +28,16 @@ class Watch:
         """Why the last look could not see anything, if so."""
         self._saw = ""
 
-    async def look(self) -> bool:
-        """Look once and return whether it holds."""
+    async def look(self, at_most: float | None = None) -> bool:
+        """Look once and return whether it holds.
+
+        Raises:
+            OutOfTime: the look took longer than ``at_most`` seconds.
+
+        """
         try:
-            judgement: Judgement = await self._context.judge(self._condition)
+            async with within(at_most, self._hung):
+                judgement: Judgement = await self._context.judge(self._condition)
         except Unreachable as error:
             self.unreachable, held, saw = error, False, str(error)
         else:
@@ -50,15 +57,20 @@ class Watch:
                 return
             await asyncio.sleep(interval)
 
-    async def hold_for(self, seconds: float, interval: float) -> bool:
+    async def hold_for(
+        self, seconds: float, interval: float, at_most: float | None = None
+    ) -> bool:
         """Return whether it goes on holding for so long, looking at the end too."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while (left := until - loop.time()) > 0:
             await asyncio.sleep(min(interval, left))
-            if not await self.look():
+            if not await self.look(at_most):
                 return False
         return True
+
+    def _hung(self) -> OutOfTime:
+        return OutOfTime(f"{self.name}: a look did not come to an end; {self.saw}")
 
     @property
     def name(self) -> str:
@@ -69,7 +81,7 @@ class Watch:
     def saw(self) -> str:
         """What was seen last, ready to stand at the end of a message."""
         if not self.looks:
-            return "the first look did not come to an end"
+            return "nothing was seen yet"
         times = "once" if self.looks == 1 else f"{self.looks} times"
         last = one_line(self._saw, 400) or "nothing to tell"
         return f"looked {times}, saw last: {last}"
