@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from vmsuite.hookspecs import hookimpl
 from vmsuite.ports import Listener, Reporter
-from vmsuite_plugins.reporters.console import console
+from vmsuite_plugins.reporters.console import open_console
 from vmsuite_plugins.reporters.junit import JUnitReporter
 from vmsuite_plugins.reporters.last_run import LastRunReporter
 from vmsuite_plugins.reporters.results_json import ResultsReporter
@@ -21,4 +21,4 @@ def vmsuite_reporters() -> Iterable[Reporter]:
 @hookimpl
 def vmsuite_listeners() -> Mapping[str, Callable[..., Listener]]:
     """Return the view that the command line opens."""
-    return {"console": console}
+    return {"console": open_console}

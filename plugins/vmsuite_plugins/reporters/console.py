@@ -22,7 +22,7 @@ from vmsuite_plugins.reporters.verdicts import (
 _ANSI = {"green": "32", "red": "31", "yellow": "33", "magenta": "35", "cyan": "36"}
 
 
-def console(
+def open_console(
     stream: TextIO,
     *,
     live: bool,

@@ -85,9 +85,9 @@ class LiveView:
 
     def _keep(self, ended: Ended) -> None:
         label, rest = headline(ended)
-        self._print(Text.assemble((label, style_of(ended.outcome)), " ", rest))
-        for line in details(ended):
-            self._print(Text(line))
+        text = Text.assemble((label, style_of(ended.outcome)), " ", rest)
+        self._live.update(Group(*self._rows()))  # printing draws what is below again
+        self._print(Text("\n").join([text, *(Text(line) for line in details(ended))]))
 
     def _print(self, text: Text) -> None:
         self._console.print(text, soft_wrap=True)
