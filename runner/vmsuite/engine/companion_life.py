@@ -13,7 +13,6 @@ from vmsuite.errors import (
     CheckFailed,
     NotReady,
     OutOfTime,
-    PlatformError,
     VmsuiteError,
 )
 from vmsuite.model import Json
@@ -35,10 +34,10 @@ _LOOK_AGAIN = 60.0  # a wait needs some limit; the child's own end has tighter o
 
 
 class Life:
-    """A companion's own task; whoever holds it must ``stop`` it in the end.
+    """A companion from start to end; whoever holds it must ``stop`` it in the end.
 
-    The task's result or exception is the verdict: CheckFailed for a bad end,
-    OutOfTime for a task that took too long, NotReady, PlatformError.
+    Its verdict is a result or an exception: CheckFailed for a bad end, OutOfTime for
+    a task that took too long, NotReady, PlatformError.
     """
 
     def __init__(
@@ -55,7 +54,9 @@ class Life:
         self._command = plan.command()
         # Said now, not when the delay is over and the case somewhere else.
         find_program(self._command[0], env={**os.environ, **self._environment})
-        self.task = asyncio.create_task(self._live(), name=f"companion {self.name}")
+        self.verdict: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done as soon as it is known how it did; cancelled if it was stopped."""
+        self._task = asyncio.create_task(self._live(), name=f"companion {self.name}")
 
     @property
     def is_task(self) -> bool:
@@ -65,14 +66,14 @@ class Life:
     async def until_ready(self) -> None:
         """Wait until it is ready; raises its verdict if it ends before."""
         await asyncio.wait(
-            {self._ready, self.task}, return_when=asyncio.FIRST_COMPLETED
+            {self._ready, self.verdict}, return_when=asyncio.FIRST_COMPLETED
         )
         if not self._ready.done():
-            self.task.result()
+            self.verdict.result()
 
     async def until_ended(self) -> None:
         """Wait for its end; raises its verdict. Cancelling this leaves it running."""
-        await asyncio.shield(self.task)
+        await asyncio.shield(self.verdict)
 
     async def stop(self) -> None:
         """End it, whatever it is at; raises PlatformError if that cannot be done.
@@ -81,22 +82,24 @@ class Life:
         after its end.
         """
         patience = Patience()
-        was_over = self.task.done()
-        while not self.task.done():
-            self.task.cancel()
+        if not self.verdict.done():
+            self._task.cancel()
+        while not self._task.done():
             hurried = patience.hurried
-            while not self.task.done() and patience.hurried == hurried:
-                await patience.wait(self.task, _LOOK_AGAIN)
+            await patience.wait(self._task, _LOOK_AGAIN)
+            if patience.hurried and not hurried:
+                self._task.cancel()
+        self.verdict.cancel()  # where it never came to run
         patience.settle()
-        if not was_over and isinstance(self.failure, PlatformError):
-            raise self.failure
+        if not self._task.cancelled():
+            self._task.result()
 
     @property
     def failure(self) -> Exception | None:
         """Why it did not do what it should; None so far, or if it was stopped."""
-        if not self.task.done() or self.task.cancelled():
+        if not self.verdict.done() or self.verdict.cancelled():
             return None
-        failure = self.task.exception()
+        failure = self.verdict.exception()
         return failure if isinstance(failure, Exception) else None
 
     def report(self) -> Json:
@@ -110,36 +113,61 @@ class Life:
         }
 
     async def _live(self) -> None:
-        await self._wait_for_its_turn()
-        plan = self.plan
+        try:
+            await self._wait_for_its_turn()
+            await self._run()
+        except Exception as error:
+            if self.verdict.done():
+                raise  # what is left of it cannot be ended
+            self._reject(error)
+        finally:
+            self.verdict.cancel()
+
+    async def _run(self) -> None:
         self._log(f"starts: {shlex.join(self._command)}")
         async with start(
             self._command,
             name=self.name,
             env=self._environment,
-            cwd=plan.cwd,
+            cwd=self.plan.cwd,
             stdout=self._output,
             stderr=self._output,
         ) as child:
             self._child = child
-            try:
-                async with asyncio.timeout(plan.timeout if self.is_task else None):
-                    await self._become_ready(child)
-                    ended = await child.wait()
-            except TimeoutError as late:
-                raise self._out_of_time() from late
-            except asyncio.CancelledError:
-                self._log("is ended" if self.is_task else "is stopped")
-                raise
-        self._log(f"ended with {ended}")
-        self._judge(ended)
+            failure = await self._outcome(child)
+            # Said before what is left of it is ended, which may take a while.
+            if failure is None:
+                self.verdict.set_result(None)
+            else:
+                self._reject(failure)
+        self._log(f"ended with {child.exit}")
+
+    def _reject(self, error: Exception) -> None:
+        if isinstance(error, VmsuiteError):
+            error.location = error.location or self.plan.spec.location
+        self.verdict.set_exception(error)
+
+    async def _outcome(self, child: Child) -> VmsuiteError | None:
+        """Wait until it is known how it did; return what was wrong."""
+        try:
+            async with asyncio.timeout(self.plan.timeout if self.is_task else None):
+                await self._become_ready(child)
+                ended = await child.wait()
+        except TimeoutError:
+            return self._out_of_time()
+        except VmsuiteError as failure:
+            return failure
+        except asyncio.CancelledError:
+            self._log("is ended" if self.is_task else "is stopped")
+            raise
+        return self._judged(ended)
 
     async def _wait_for_its_turn(self) -> None:
         try:
             await asyncio.sleep(self.plan.delay)
         except asyncio.CancelledError:
             delay = show_duration(self.plan.delay)
-            self._log(f"never started: its case was over before its delay of {delay}")
+            self._log(f"never started: its case ended before its delay of {delay}")
             raise
 
     async def _become_ready(self, child: Child) -> None:
@@ -186,16 +214,17 @@ class Life:
             evidence=self._output.lines(_EVIDENCE_LINES),
         )
 
-    def _judge(self, ended: Exit) -> None:
+    def _judged(self, ended: Exit) -> CheckFailed | None:
         if not ended.ok:
-            raise self._failed(ended)
-        if not self.is_task:
-            raise CheckFailed(
-                f"companion {self.name!r} ended before its case, with {ended}",
-                hint="a service must stay until the case ends; else use role: task",
-                evidence=self._output.lines(_EVIDENCE_LINES),
-                exit_code=ended.code,
-            )
+            return self._failed(ended)
+        if self.is_task:
+            return None
+        return CheckFailed(
+            f"companion {self.name!r} ended before its case, with {ended}",
+            hint="a service must stay until the case ends; else use role: task",
+            evidence=self._output.lines(_EVIDENCE_LINES),
+            exit_code=ended.code,
+        )
 
     def _failed(self, ended: Exit) -> CheckFailed:
         how = f"ended with {ended}" if ended.signal is None else f"was {ended}"

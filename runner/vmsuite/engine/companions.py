@@ -107,7 +107,7 @@ class Companions:
             elif wait or plan.ready is not None:
                 await life.until_ready()
             stack.pop_all()
-        life.task.add_done_callback(lambda _: self._ended(life))
+        life.verdict.add_done_callback(lambda _: self._ended(life))
         return life.report()
 
     async def finish(self) -> None:
@@ -115,11 +115,11 @@ class Companions:
 
         Services must live until here. Nothing is judged afterwards.
         """
-        while waited := [life for life in self._lives if not life.task.done()]:
+        while waited := [life for life in self._lives if not life.verdict.done()]:
             if not any(life.is_task for life in waited):
                 break
             await asyncio.wait(
-                {life.task for life in waited}, return_when=asyncio.FIRST_COMPLETED
+                {life.verdict for life in waited}, return_when=asyncio.FIRST_COMPLETED
             )
             self._raise_failure()
         self._raise_failure()
@@ -147,7 +147,7 @@ class Companions:
 
     def _raise_failure(self) -> None:
         for life in self._lives:
-            if life.task.done() and life.failure is not None:
+            if life.verdict.done() and life.failure is not None:
                 raise life.failure
 
     def _unused(self, name: str) -> str:

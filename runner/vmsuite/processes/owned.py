@@ -24,19 +24,23 @@ OWNER = "VMSUITE_OWNER"
 
 _QUIET_SCANS = 5  # a child between fork and exec still shows its parent's environment
 _PAUSE = 0.05
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD
+_LOOKS = 3
+_EXECUTING = 0.0005  # seconds; the kernel needs less
 
 
 class Process:
     """What /proc says of one process; ``started`` is in clock ticks since boot."""
 
-    __slots__ = ("group", "parent", "pid", "session", "started", "state")
+    __slots__ = ("group", "kernel", "pid", "session", "started", "state")
 
     def __init__(self, pid: int, stat: bytes) -> None:
         # The name stands in parentheses and may hold anything, so count from its end.
         fields = stat[stat.rindex(b")") + 2 :].split()
         self.pid = pid
         self.state = fields[0].decode()
-        self.parent, self.group, self.session = map(int, fields[1:4])
+        self.group, self.session = map(int, fields[2:4])
+        self.kernel = bool(int(fields[6]) & _KERNEL_THREAD)
         self.started = int(fields[19])
 
     @property
@@ -45,12 +49,24 @@ class Process:
         return self.state not in {"Z", "X"}
 
     def carries(self, entry: bytes) -> bool:
-        """Whether ``NAME=value`` stands in its environment, as far as we may see."""
+        """Whether ``NAME=value`` stands in its environment, as far as we may see.
+
+        An environment is empty for a moment while a program is being executed, so
+        an empty one gets more than one look.
+        """
+        for _ in range(0 if self.kernel else _LOOKS):
+            environment = self._environment()
+            if environment:
+                return entry in environment.split(b"\0")
+            time.sleep(_EXECUTING)
+        return False
+
+    def _environment(self) -> bytes:
         try:
             with open(f"/proc/{self.pid}/environ", "rb") as file:  # noqa: PTH123 - quick start
-                return entry in file.read().split(b"\0")
+                return file.read()
         except OSError:  # gone, another user's, or not ours to read
-            return False
+            return b"\0"
 
 
 def look(pid: int) -> Process | None:
