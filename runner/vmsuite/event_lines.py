@@ -41,6 +41,11 @@ _NAMES = ("event", "case", "suite", "slug", "index", "outcome")
 _STRUCTURES = ("result", "location", "attachment")
 """Fields that hold a dataclass of ours."""
 
+_ANYTHING = ("output", "arguments", "metrics")
+"""Fields that hold any JSON; elsewhere a number is one that we measured."""
+
+_NUMBERS = (int, float)
+
 _SHORTENINGS = ((65_536, 10_000), (4_096, 1_000), (256, 50))
 """Longest text and most items, tried in turn until a line fits."""
 
@@ -141,8 +146,10 @@ def _masked(record: Mapping[str, Json], mask_json: MaskJson) -> dict[str, Json]:
     for name, value in record.items():
         if name in _STRUCTURES and isinstance(value, dict):
             masked[name] = _masked(value, mask_json)
+        elif name in _NAMES or (isinstance(value, _NUMBERS) and name not in _ANYTHING):
+            masked[name] = value
         else:
-            masked[name] = value if name in _NAMES else mask_json(value)
+            masked[name] = mask_json(value)
     return masked
 
 

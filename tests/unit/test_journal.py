@@ -28,6 +28,7 @@ from vmsuite.events import (
 )
 from vmsuite.journal import Damage, Journal, read
 from vmsuite.model import Location, Outcome, StepResult
+from vmsuite.secrets import Masker
 from vmsuite.testing.runs import ToldCase, events_of_run
 
 CASES = [
@@ -268,6 +269,20 @@ def test_a_secret_that_is_one_of_our_own_words_breaks_nothing() -> None:
     )
     sealed, _ = seal(event, blot)
     assert sealed == dataclasses.replace(event, message="it ***")
+
+
+def test_a_secret_that_is_a_number_changes_no_measurement() -> None:
+    masker = Masker()
+    masker.add("12345")
+    event = dataclasses.replace(step({"pin": 12345, "at": [12345]}), at=12345.0)
+    sealed, line = seal(event, masker.mask_json)
+    assert sealed.at == 12345.0
+    assert isinstance(sealed, StepFinished)
+    assert sealed.result.output == {"pin": "***", "at": ["***"]}
+    assert unseal(line) == sealed
+    sealed, _ = seal(step(12345), masker.mask_json)
+    assert isinstance(sealed, StepFinished)
+    assert sealed.result.output == "***"
 
 
 def test_a_full_disk_is_told_once_and_later_events_are_kept(tmp_path: Path) -> None:
