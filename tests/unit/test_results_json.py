@@ -3,10 +3,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jsonschema
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmsuite.model import Outcome
+from vmsuite.result_schema import RESULT_SCHEMA
 from vmsuite.results import fold
 from vmsuite.testing.runs import ToldCase, events_of_run
 from vmsuite_plugins.reporters.last_run import LastRunReporter
@@ -92,6 +95,32 @@ def test_several_suites_are_told_in_one_list() -> None:
     told = json.loads(ResultsReporter().render(run, run.suites))
     assert [suite["slug"] for suite in told["suites"]] == ["smoke", "other"]
     assert json.loads(ResultsReporter().render(run, ())) == {"suites": []}
+
+
+VALIDATOR = jsonschema.Draft202012Validator(RESULT_SCHEMA)
+
+
+def test_what_is_written_is_what_the_schema_promises() -> None:
+    jsonschema.Draft202012Validator.check_schema(RESULT_SCHEMA)
+    VALIDATOR.validate(results())
+    VALIDATOR.validate(results(trouble="build.sh ended with 2"))
+    events = events_of_run(CASES)
+    for length in range(2, len(events)):
+        run = fold(events[:length])
+        VALIDATOR.validate(json.loads(ResultsReporter().render(run, run.suites)))
+    both = fold(events + events_of_run(CASES, suite="other"))
+    VALIDATOR.validate(json.loads(ResultsReporter().render(both, both.suites)))
+
+
+@pytest.mark.parametrize("where", ["suite", "case", "attempt", "step"])
+@pytest.mark.parametrize("spoilt", [{"more": 1}, {"outcome": "splendid"}])
+def test_the_schema_check_can_fail(where: str, spoilt: dict[str, Any]) -> None:
+    told = results()
+    case = told["cases"][1]
+    attempt = case["attempts"][1]
+    places = {"suite": told, "case": case, "attempt": attempt}
+    places.get(where, attempt["steps"][0]).update(spoilt)
+    assert not VALIDATOR.is_valid(told)
 
 
 anything = st.text(st.characters(exclude_categories=()), max_size=50)
