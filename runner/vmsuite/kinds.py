@@ -99,9 +99,9 @@ class Kind(BaseModel):
     ) -> Iterable[str]:
         """Yield what is wrong that no single field's schema can show.
 
-        Planning asks this of every step and condition before it makes an instance,
-        with the fields as written (perhaps templated) and the settings of its machine
-        (None where unknown). A kind that yields any is not made into an instance.
+        Planning asks this of every step and condition, with its fields as written
+        (perhaps templated; without steps and conditions in them) and the settings of
+        its machine (None where unknown). Nothing runs while a step yields any.
         """
         del fields, settings
         return ()
