@@ -17,7 +17,7 @@ from vmsuite.errors import (
     VmsuiteError,
 )
 from vmsuite.kinds import ConditionKind, Judgement, StepKind
-from vmsuite.testing.context import FakeContext, condition_of
+from vmsuite.testing.context import FakeContext, condition_of, step_of
 from vmsuite_plugins.steps.conditions.expression import ExpressionHolds
 from vmsuite_plugins.steps.verify import Verify
 from vmsuite_plugins.steps.wait import Wait
@@ -195,6 +195,14 @@ def test_one_that_flickers_may_become_stable(tmp_path: Path) -> None:
     assert run(Verify, tmp_path, script, stable_for="20ms", timeout="5s").looks >= 5
     with pytest.raises(CheckFailed):
         run(Verify, tmp_path, [*script, False], stable_for="1h", timeout="10ms")
+
+
+def test_titles_name_the_condition() -> None:
+    held = {"until": condition_of(Scripted)}
+    assert step_of(Wait, conditions=held).title == "wait until scripted"
+    held = {"condition": condition_of(Scripted)}
+    assert step_of(Verify, conditions=held).title == "verify scripted"
+    assert step_of(Wait, {"duration": "2s"}).title == "wait 2s"
 
 
 def test_verify_takes_its_condition_inline_and_owns_its_timeout() -> None:

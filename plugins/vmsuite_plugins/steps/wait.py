@@ -75,5 +75,8 @@ class Wait(StepKind):
 
     @classmethod
     def title_of(cls, fields: Mapping[str, Json]) -> str:
-        """Show how long."""
+        """Show how long, or for what."""
+        until = fields.get("until")
+        if isinstance(until, str):
+            return titled("wait until", until)
         return titled("wait", fields.get("duration"))

@@ -26,7 +26,7 @@ class SendMouseMove(PointerAction):
     async def run(self, context: StepContext) -> Json:
         """Move it."""
         events = await self.moves(context)
-        self.will_not_verify(context)
+        self.admit_blind(context)
         await context.capability(Input).point(events)
 
     @classmethod
@@ -61,7 +61,7 @@ class SendMouseClick(ButtonAction):
     async def run(self, context: StepContext) -> Json:
         """Click."""
         events = [*await self.moves(context), self.pressed(), self.released()]
-        self.will_not_verify(context)
+        self.admit_blind(context)
         await context.capability(Input).point(events)
 
 
@@ -77,7 +77,7 @@ class SendMouseDoubleClick(ButtonAction):
     async def run(self, context: StepContext) -> Json:
         """Click, and click again."""
         events = [*await self.moves(context), self.pressed(), self.released()]
-        self.will_not_verify(context)
+        self.admit_blind(context)
         mouse = context.capability(Input)
         await mouse.point(events)
         await asyncio.sleep(self.interval)
@@ -92,7 +92,7 @@ class SendMouseDown(ButtonAction):
     async def run(self, context: StepContext) -> Json:
         """Press it."""
         events = [*await self.moves(context), self.pressed()]
-        self.will_not_verify(context)
+        self.admit_blind(context)
         await context.capability(Input).point(events)
 
 
@@ -104,7 +104,7 @@ class SendMouseUp(ButtonAction):
     async def run(self, context: StepContext) -> Json:
         """Let go."""
         events = [*await self.moves(context), self.released()]
-        self.will_not_verify(context)
+        self.admit_blind(context)
         await context.capability(Input).point(events)
 
 
@@ -139,7 +139,7 @@ class SendMouseDrag(ButtonAction):
         """Drag."""
         start = await self.moves(context)
         way = await self._way(context, start)
-        self.will_not_verify(context)
+        self.admit_blind(context)
         mouse = context.capability(Input)
         await mouse.point([*start, self.pressed()])
         try:
@@ -199,7 +199,7 @@ class SendMouseScroll(PointerAction):
         """Scroll."""
         notch = PointerEvent("wheel", button=f"wheel-{self.direction}")
         events = [*await self.moves(context), *([notch] * self.amount)]
-        self.will_not_verify(context)
+        self.admit_blind(context)
         await context.capability(Input).point(events)
 
 

@@ -36,7 +36,7 @@ class InputAction(VirtualizationAction):
         """
         return (*cls.needs, Observer) if fields.get("verify") is True else cls.needs
 
-    def will_not_verify(self, context: StepContext) -> None:
+    def admit_blind(self, context: StepContext) -> None:
         """Say that this input goes out blind.
 
         Raises:
