@@ -97,6 +97,14 @@ def test_several_suites_are_told_in_one_list() -> None:
     assert json.loads(ResultsReporter().render(run, ())) == {"suites": []}
 
 
+def test_evidence_is_bounded_and_ends_as_it_ended() -> None:
+    case = ToldCase(name="x", outcome=Outcome.ERROR, evidence="x" * 100_000 + "end")
+    (told,) = results(case)["cases"]
+    for holder in (told, told["attempts"][0], told["attempts"][0]["steps"][0]):
+        assert len(holder["evidence"]) == 16_384
+        assert holder["evidence"].endswith("end")
+
+
 VALIDATOR = jsonschema.Draft202012Validator(RESULT_SCHEMA)
 
 

@@ -17,6 +17,9 @@ from vmsuite.model import (
 from vmsuite_plugins.reporters.json_document import document_of
 from vmsuite_plugins.reporters.summary import case_summary, milliseconds, summary_of
 
+_EVIDENCE = 16_384
+"""Characters of evidence, from its end; the case's log has all of it."""
+
 
 class ResultsReporter:
     """Reports each case with its attempts, steps and evidence.
@@ -41,7 +44,7 @@ def _case(suite: SuiteResult, case: CaseResult) -> dict[str, Json]:
         "started_ms": milliseconds(case.started),
         "message": case.message,
         "hint": case.hint,
-        "evidence": case.evidence,
+        "evidence": case.evidence[-_EVIDENCE:],
         "cause": case.cause,
         "flaky": case.flaky,
         "facts": dict(case.facts),
@@ -61,7 +64,7 @@ def _attempt(attempt: Attempt) -> dict[str, Json]:
         "duration_ms": milliseconds(attempt.duration),
         "message": attempt.message,
         "hint": attempt.hint,
-        "evidence": attempt.evidence,
+        "evidence": attempt.evidence[-_EVIDENCE:],
         "cause": attempt.cause,
         "location": _place(attempt.location),
         "steps": [_step(step) for step in attempt.steps],
@@ -78,7 +81,7 @@ def _step(step: StepResult) -> dict[str, Json]:
         "duration_ms": milliseconds(step.duration),
         "message": step.message,
         "hint": step.hint,
-        "evidence": step.evidence,
+        "evidence": step.evidence[-_EVIDENCE:],
         "cause": step.cause,
         "location": _place(step.location),
         "attempt": step.attempt,
