@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vmsuite.companions import Catalogue, check_companion
 from vmsuite.documents import LocatedDict, LocatedList
 from vmsuite.expressions import Templates
 from vmsuite.findings import Finding, Severity
@@ -19,7 +20,6 @@ from vmsuite.model import (
     ScriptSpec,
     Step,
 )
-from vmsuite.companions import Catalogue, check_companion
 from vmsuite.planning.companions import build_companions
 from vmsuite.planning.machines import MachineBook, softened
 from vmsuite.planning.matrix import Combination, axes_of, combinations, suffix

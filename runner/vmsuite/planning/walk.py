@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,9 @@ from vmsuite.model import Condition, Json, Location, MachineSpec, Step
 from vmsuite.planning.machines import MachineBook
 from vmsuite.planning.shapes import shape_of
 
+_MACHINE_NAMED = re.compile(
+    r"\bmachines\b(?:\.([A-Za-z_][\w]*)|\[\s*['\"]([^'\"]+)['\"]\s*\])?"
+)
 MACHINE_NAMES = frozenset({"machine", "machines"})
 BUILT_IN_NAMES = MACHINE_NAMES | {"case", "suite", "run", "env"}
 """Names every template can use beside variables, captures and functions."""
@@ -185,10 +189,12 @@ class Walk:
                 if isinstance(value, str):
                     self.expression(value, _where(fields, key, place))
             elif self.templates.is_template(value):
+                self._machines_in(value, place)
                 self._names(self.templates.names(value), _where(fields, key, place))
 
     def expression(self, text: str, place: Location) -> None:
         """Check the names a bare expression uses."""
+        self._machines_in(text, place)
         self._names(self.templates.names_in_expression(text), place)
 
     def _names(self, names: Iterable[str], place: Location) -> None:
@@ -203,10 +209,22 @@ class Walk:
                     or "variables, and what earlier steps capture, are",
                 )
 
+    def _machines_in(self, value: Json, place: Location) -> None:
+        """Use each machine that ``machines.NAME`` or ``machines['NAME']`` names, or
+        all, where ``machines`` is used in another way.
+        """
+        text = value if isinstance(value, str) else str(value)
+        if "machines" not in text:
+            return
+        for plain, quoted in _MACHINE_NAMED.findall(text):
+            if plain or quoted:
+                self.use(plain or quoted, place)
+            else:
+                self.use_all(place)
+
     def _names_machine(self, name: str, place: Location) -> None:
         if name == "machines":
-            self.use_all(place)
-            return
+            return  # these are looked up by name
         machine = self._default()
         if machine is not None:
             self.use(machine, place)
