@@ -15,6 +15,7 @@ import pluggy
 from vmsuite.kinds import ConditionKind, StepKind
 from vmsuite.ports import (
     Dialect,
+    Doctor,
     Driver,
     GuestRecipe,
     Listener,
@@ -78,4 +79,10 @@ def vmsuite_template_functions() -> Mapping[str, Callable[..., Any]]:
 @hookspec
 def vmsuite_plan_checks() -> Iterable[PlanCheck]:
     """Return checks of whole plans."""
+    return ()
+
+
+@hookspec
+def vmsuite_doctors() -> Iterable[Doctor]:
+    """Return what ``run-suite doctor`` is to ask about this host."""
     return ()

@@ -491,6 +491,25 @@ class Listener(Protocol):
         """Show the end."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """One thing ``run-suite doctor`` looked at, and how to get what is missing."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+    """What was seen: a version, a path, a size; or why it does not work."""
+    remedy: str = ""
+    """What to do about it, best a command; empty when all is well."""
+
+
+class Doctor(Protocol):
+    """Looks at one part of the host; each look may take a few seconds."""
+
+    def __call__(self) -> Iterable[Diagnosis]:
+        """Yield what was found."""
+
+
 class PlanCheck(Protocol):
     """A check of whole plans that a plugin adds."""
 

@@ -14,6 +14,7 @@ from vmsuite.errors import UsageError
 from vmsuite.kinds import ConditionKind, StepKind
 from vmsuite.ports import (
     Dialect,
+    Doctor,
     Driver,
     GuestRecipe,
     Listener,
@@ -40,6 +41,7 @@ class Registry:
     listeners: Mapping[str, Callable[..., Listener]] = field(default_factory=dict)
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     plan_checks: tuple[PlanCheck, ...] = ()
+    doctors: tuple[Doctor, ...] = ()
 
     @property
     def types(self) -> frozenset[str]:
@@ -113,6 +115,7 @@ def _collect(manager: pluggy.PluginManager) -> Registry:
         listeners=named("vmsuite_listeners"),
         functions=named("vmsuite_template_functions"),
         plan_checks=tuple(item for _, item in each("vmsuite_plan_checks")),
+        doctors=tuple(item for _, item in each("vmsuite_doctors")),
     )
 
 
