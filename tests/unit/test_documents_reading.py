@@ -126,7 +126,7 @@ def test_a_name_that_is_no_text_can_be_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format_", ["yaml", "toml", "json"])
-@pytest.mark.parametrize("bad", ["\x07", "\x1b", "\x7f", "\x9b", "\ufffe"])
+@pytest.mark.parametrize("bad", ["\x07", "\x1b", "\x7f", "\x9b", "\ufeff", "\uffff"])
 def test_control_characters_are_refused(format_: str, bad: str) -> None:
     with pytest.raises(InvalidSuite) as caught:
         parse(f'"a\n {bad}'.encode(), file="s", format=format_)

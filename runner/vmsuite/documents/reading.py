@@ -32,8 +32,9 @@ _PARSERS: dict[str, Callable[[str, Source], Json]] = {
     "json": parse_json,
 }
 _UNPRINTABLE = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
+"""What YAML calls not printable, and byte order marks that are not in front."""
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 """How files in UTF-16 (and, with two more bytes, UTF-32) begin."""
 
