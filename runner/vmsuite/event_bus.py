@@ -85,7 +85,7 @@ class EventBus:
             journal.close()
 
     def _deliver(self, event: Event) -> None:
-        event, line = seal(event, self._mask_json)
+        event, line = self._sealed(event)
         if isinstance(event, RunStarted):
             self._run_started = line
         for journal in self._journals_of(event):
@@ -95,6 +95,15 @@ class EventBus:
                 listener.handle(event)
             except Exception as error:  # noqa: BLE001 - one must not silence another
                 self._drop(listener, error)
+
+    def _sealed(self, event: Event) -> tuple[Event, bytes]:
+        try:
+            return seal(event, self._mask_json)
+        except Exception as error:  # noqa: BLE001 - who emits must not pay for it
+            # What it says is not told: it could hold what should have been masked.
+            kind, why = type(event).__name__, type(error).__name__
+            text = f"an event could not be kept: {kind}: {why}"
+            return seal(Notice(at=event.at, case=event.case, text=text, broken=True))
 
     def _journals_of(self, event: Event) -> tuple[Journal, ...]:
         suite = event.case.partition("/")[0]

@@ -7,6 +7,7 @@ from typing import Any
 
 from vmsuite.event_bus import EventBus
 from vmsuite.events import (
+    CommandSent,
     Event,
     LogLine,
     Notice,
@@ -190,6 +191,21 @@ def test_listeners_never_see_a_secret() -> None:
     bus.emit(LogLine(text="pw hunter2"))
     bus.emit(LogLine(text="pw none"))
     assert seen.texts == ["pw ***\nnext", "pw ***", "pw none"]
+
+
+def test_an_event_that_cannot_be_kept_becomes_a_notice_and_raises_nothing() -> None:
+    class Hostile:
+        def __str__(self) -> str:
+            raise ValueError("hunter2")
+
+    bus, seen = EventBus(lambda: 1.0), Seen()
+    bus.listen(seen)
+    bus.emit(CommandSent(machine="m", protocol="p", command="c", arguments=Hostile()))
+    bus.emit(LogLine(text="next"))
+    assert seen.texts == [
+        "an event could not be kept: CommandSent: ValueError",
+        "next",
+    ]
 
 
 def test_events_of_many_threads_arrive_whole_and_all(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +18,7 @@ from vmsuite.model import Outcome, RunResult, SuiteResult
 from vmsuite.ports import Reporter
 from vmsuite.registry import load_registry
 from vmsuite.reports import remake, write_report, write_reports
-from vmsuite.results import fold
+from vmsuite.results import CUT_OFF, fold
 from vmsuite.run_folder import RunFolder, make_run_folder
 from vmsuite.testing.runs import ToldCase, events_of_run
 from vmsuite_plugins import reporters as plugin
@@ -112,6 +114,44 @@ def test_a_journal_cut_anywhere_still_gives_every_report(
             assert remade.run.exit_code in {1, 3}
         if cut not in {0, *ends, *(end - 1 for end in ends)}:
             assert remade.damage == "1 damaged lines were skipped"
+
+
+RUNNER = """
+import itertools, sys
+from pathlib import Path
+from vmsuite.event_bus import EventBus
+from vmsuite.events import LogLine
+from vmsuite.testing.runs import ToldCase, events_of_run
+
+folder = Path(sys.argv[1])
+bus = EventBus(lambda: 1.0)
+bus.add_journal("smoke", folder / "journal.jsonl")
+for event in events_of_run([ToldCase(name="a"), ToldCase(name="b")])[:12]:
+    bus.emit(event)
+for number in itertools.count():
+    bus.emit(LogLine(case="smoke/b", text=f"line {number} " + "x" * 3000))
+    if number == 50:
+        print("half way", flush=True)
+"""
+
+
+def test_the_report_of_a_runner_killed_in_mid_write_is_made_from_its_journal(
+    tmp_path: Path, reporters: Sequence[Reporter]
+) -> None:
+    made = make_run_folder(tmp_path / "logs", "smoke", now=NOW)
+    with subprocess.Popen(
+        [sys.executable, "-c", RUNNER, str(made.path)], stdout=subprocess.PIPE
+    ) as runner:
+        assert runner.stdout is not None
+        assert runner.stdout.readline() == b"half way\n"
+        runner.kill()
+    assert made.journal.read_bytes().count(b"\n") > 50
+    remade = remake(made.path, reporters)
+    assert remade.troubles == ()
+    first, second = remade.suite.cases
+    assert (first.outcome, second.outcome) == (Outcome.PASSED, Outcome.ERROR)
+    assert second.message == CUT_OFF
+    assert remade.run.exit_code == 3
 
 
 def test_a_run_folder_that_was_moved_reports_its_new_place(
