@@ -54,7 +54,14 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.MULTILINE)
 
 
-FileMode = Annotated[str, Field(pattern=r"^[0-7]{3,4}$", examples=["0644", "755"])]
+FileMode = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-7]{3,4}$",
+        examples=["0644", "755"],
+        json_schema_extra={"x-expects": 'permissions in octal, as text: "0644"'},
+    ),
+]
 """Permissions in octal, as text: a bare 0644 means different numbers in YAMLs."""
 
 
@@ -85,6 +92,12 @@ def _check_hex(value: str) -> str:
 HexBytes = Annotated[
     str,
     AfterValidator(_check_hex),
-    WithJsonSchema({"type": "string", "pattern": r"^\s*([0-9A-Fa-f]{2}\s*)*$"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\s*([0-9A-Fa-f]{2}\s*)*$",
+            "x-expects": "bytes in hexadecimal such as '1b 5b 41'",
+        }
+    ),
 ]
 """Bytes in hexadecimal, with or without spaces between them."""
