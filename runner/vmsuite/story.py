@@ -57,7 +57,8 @@ def _parts(event: Event) -> Iterator[str]:
             if event.description:
                 yield event.description
         case CaseFinished():
-            yield _ended(f"case {event.outcome}", event.duration, event.message)
+            words = f"case {event.case.partition('/')[2]} {event.outcome}"
+            yield _ended(words, event.duration, event.message)
         case _:
             yield from _other_parts(event)
 

@@ -84,7 +84,7 @@ def test_a_case_log_tells_the_story_of_the_case(folder: RunFolder) -> None:
         "[    6.000]     | \\x1b[2Jpanic\n"
         "[    6.500] screenshot: artifacts/types-hello/screen.png\n"
         "[    7.000] attempt 2 failed after 500ms: expected 6, saw 5\n"
-        "[    7.500] case failed after 1.23s: expected 6, saw 5\n"
+        "[    7.500] case types-hello failed after 1.23s: expected 6, saw 5\n"
     )
 
 
@@ -97,9 +97,9 @@ def test_the_suite_log_tells_the_story_of_the_suite(folder: RunFolder) -> None:
         "[    1.000] suite Smoke (suites/smoke/suite.yaml), 2 cases\n"
         "[    1.000] does it boot\n"
         "[    1.500] case types hello (suites/smoke/suite.yaml:12:5)\n"
-        "[    7.500] case failed after 1.23s: expected 6, saw 5\n"
+        "[    7.500] case types-hello failed after 1.23s: expected 6, saw 5\n"
         "[    8.000] case boots (suites/smoke/suite.yaml:12:5)\n"
-        "[   11.500] case passed after 1.23s\n"
+        "[   11.500] case boots passed after 1.23s\n"
         "[   12.000] suite failed\n"
         "[   12.500] run ended at 2025-01-02T03:05:01.000+00:00\n"
     )
@@ -111,7 +111,9 @@ def test_every_log_is_on_disk_when_its_case_ends(folder: RunFolder) -> None:
         logs.handle(event)
         if isinstance(event, CaseFinished):
             text = folder.case_log("types-hello").read_text()
-            assert text.endswith("case failed after 1.23s: expected 6, saw 5\n")
+            assert text.endswith(
+                "case types-hello failed after 1.23s: expected 6, saw 5\n"
+            )
 
 
 def test_a_long_case_is_on_disk_about_every_second(folder: RunFolder) -> None:
@@ -179,8 +181,8 @@ def test_a_full_disk_is_one_notice_and_the_rest_is_kept(folder: RunFolder) -> No
     for number in range(4):
         text = folder.case_log(f"case-{number}").read_text()
         assert text.count("x" * 500) == 1
-        assert text.count("case passed") == 1
-    assert folder.suite_log.read_text().count("case passed") == 4
+        assert text.count("passed after 1.23s") == 1
+    assert folder.suite_log.read_text().count("passed after 1.23s") == 4
 
 
 def test_a_disk_that_stays_full_costs_bounded_memory(folder: RunFolder) -> None:

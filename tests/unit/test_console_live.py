@@ -80,6 +80,8 @@ def test_running_cases_show_their_step_and_failures_stay_above(
     assert "smoke/boots  1.5s  step 1 execute_command" in drawn
     assert "suites/smoke/suite.yaml:12:5: saw \\x1b[2J5" in drawn
     assert "PASS" not in drawn
+    below = drawn.partition("FAIL")[2]
+    assert "smoke/types  " not in below.partition("2/2 done")[0].partition("\r\n")[2]
     assert "1 passed, 1 failed" in drawn
     assert "\x1b[31m" in drawn  # FAIL is red
     assert "\x1b[2J" not in drawn  # the guest's own escape does nothing

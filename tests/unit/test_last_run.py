@@ -97,6 +97,14 @@ def test_status_is_one_of_three(outcome: Outcome, allowed: bool) -> None:
     assert told[case["status"]] == 1
 
 
+def test_a_case_that_did_no_harm_has_no_error_summary() -> None:
+    told = last_run(
+        ToldCase(name="x", outcome=Outcome.SKIPPED, message="no /dev/kvm"),
+        ToldCase(name="y", outcome=Outcome.XFAILED, message="as expected"),
+    )
+    assert not [case for case in told["cases"] if "error_summary" in case]
+
+
 def test_nothing_failed_means_no_error_log() -> None:
     assert last_run(ToldCase(name="x"))["error_log"] is None
 

@@ -86,7 +86,8 @@ class LiveView:
     def _keep(self, ended: Ended) -> None:
         label, rest = headline(ended)
         text = Text.assemble((label, style_of(ended.outcome)), " ", rest)
-        self._live.update(Group(*self._rows()))  # printing draws what is below again
+        # Printing draws again what is below, and that must not be the case as it ran.
+        self._live.update(Group(*self._rows()), refresh=True)
         self._print(Text("\n").join([text, *(Text(line) for line in details(ended))]))
 
     def _print(self, text: Text) -> None:

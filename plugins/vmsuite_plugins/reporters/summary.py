@@ -88,7 +88,7 @@ def case_summary(suite: SuiteResult, case: CaseResult, status: str) -> dict[str,
     }
     if case.metrics is not None:
         told["test_metrics"] = case.metrics
-    if not case.outcome.good or case.message:
+    if three_valued(suite, case) != "passed":
         told["error_summary"] = one_line(case.message) or case.outcome.value
     return told
 
