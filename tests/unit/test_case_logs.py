@@ -217,12 +217,12 @@ def test_a_thousand_one_step_cases_are_logged_in_a_tenth_of_a_second(
 ) -> None:
     events = events_of_run([ToldCase(name="x")] * 1000, folder=folder.path)
     best = math.inf
-    for _ in range(5):  # other work on this host must not fail the test
+    for _ in range(5):  # of processor time: other work must not fail the test
         logs = CaseLogs(print)
-        began = time.perf_counter()
+        began = time.process_time()
         for event in events:
             logs.handle(event)
-        best = min(best, time.perf_counter() - began)
+        best = min(best, time.process_time() - began)
     assert best < 0.15  # measured: 0.08 s here, of which the kernel takes two thirds
     assert len(list((folder.path / "cases").iterdir())) == 1000
 

@@ -370,12 +370,12 @@ def test_four_thousand_events_are_written_in_a_tenth_of_a_second(
     )
     written = [started, step({"exit_code": 0}), finished, LogLine(text="x" * 80)]
     best = math.inf
-    for attempt in range(5):  # other work on this host must not fail the test
+    for attempt in range(5):  # of processor time: other work must not fail the test
         journal = Journal(tmp_path / f"{attempt}.jsonl")
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(1000):
             for event in written:
                 journal.write(event)
-        best = min(best, time.perf_counter() - began)
+        best = min(best, time.process_time() - began)
         journal.close()
     assert best < 0.1
