@@ -1,15 +1,18 @@
-"""Reads from ELF programs which shared libraries and which loader they need."""
+"""Reads from ELF files which libraries and loader they need, and their notes."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-_PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
+_T = TypeVar("_T")
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE = 1, 2, 3, 4
 _DT_NEEDED, _DT_STRTAB = 1, 5
 _HEADER = struct.Struct("<32xQ14xHH6x")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _DYNAMIC = struct.Struct("<qQ")
+_NOTE = struct.Struct("<III")
 
 
 def needed(image: bytes) -> list[str]:
@@ -18,12 +21,31 @@ def needed(image: bytes) -> list[str]:
     The loader's path, where there is one, comes first. Raises ValueError for
     anything else than such a file.
     """
+    return _read(image, _needed)
+
+
+def has_note(image: bytes, name: bytes, kind: int) -> bool:
+    """Whether an ELF file has a note of this name and type. Raises ValueError."""
+    return (name, kind) in _read(image, _notes)
+
+
+def _read(image: bytes, reader: Callable[[bytes], Iterator[_T]]) -> list[_T]:
     if image[:6] != b"\x7fELF\x02\x01":
         raise ValueError("not a 64-bit little-endian ELF file")
     try:
-        return list(_needed(image))
-    except (struct.error, StopIteration) as error:
+        return list(reader(image))
+    except struct.error as error:
         raise ValueError("a damaged ELF file") from error
+
+
+def _notes(image: bytes) -> Iterator[tuple[bytes, int]]:
+    for kind, offset, _, size in _segments(image):
+        at = offset
+        while kind == _PT_NOTE and at + _NOTE.size <= offset + size:
+            name_size, data_size, note = _NOTE.unpack_from(image, at)
+            at += _NOTE.size
+            yield image[at : at + name_size], note
+            at += name_size + -name_size % 4 + data_size + -data_size % 4
 
 
 def _needed(image: bytes) -> Iterator[str]:

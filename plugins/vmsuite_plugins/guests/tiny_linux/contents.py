@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from vmsuite.errors import PlatformError
 from vmsuite_plugins.guests import cpio, elf, kernel
+from vmsuite_plugins.guests.compression import unpack_files
 from vmsuite_plugins.guests.debian import read_files
 
 KERNELS = ("linux-image-amd64", "linux-image-virtual")
@@ -85,7 +85,7 @@ def assemble(packages: Iterable[Path]) -> Contents:
     Raises PlatformError if they lack something that it needs.
     """
     image, version = b"", ""
-    modules: dict[str, kernel.Module] = {}
+    modules: dict[str, bytes] = {}
     programs: dict[str, bytes] = {}
     libraries: dict[str, bytes | str] = {}
     for package in packages:
@@ -96,8 +96,7 @@ def assemble(packages: Iterable[Path]) -> Contents:
             elif path.startswith("boot/vmlinuz-"):
                 image, version = content, name.removeprefix("vmlinuz-")
             elif path.startswith("lib/modules/"):
-                module = _module(path, content)
-                modules[module.name] = module
+                modules[path.split("/", 3)[3]] = content
             elif path in {_SHELL_PATH, _AGENT_PATH}:
                 programs[path] = content
             else:
@@ -108,7 +107,7 @@ def assemble(packages: Iterable[Path]) -> Contents:
         (_AGENT_PATH, programs.get(_AGENT_PATH)),
     ):
         if not there:
-            raise PlatformError(f"the downloaded packages hold no {what}")
+            raise PlatformError(f"the downloaded packages lack {what}")
     entries = [
         *_tree(),
         *(cpio.file(path, data, 0o755) for path, data in programs.items()),
@@ -140,17 +139,15 @@ def _tree() -> Iterable[cpio.Entry]:
         yield cpio.file(path, data, 0o755 if program else 0o644)
 
 
-def _module(path: str, content: bytes) -> kernel.Module:
-    inner = path.removeprefix("lib/modules/").partition("/")[2]
-    if inner.endswith(".xz"):
-        content, inner = lzma.decompress(content), inner.removesuffix(".xz")
-    return kernel.read_module(inner, content)
-
-
-def _module_files(
-    version: str, modules: Mapping[str, kernel.Module]
-) -> Iterable[cpio.Entry]:
-    chosen = kernel.closure(MODULES, modules)
+def _module_files(version: str, packed: Mapping[str, bytes]) -> Iterable[cpio.Entry]:
+    known = {}
+    for path, data in unpack_files(packed).items():
+        module = kernel.read_module(path, data)
+        known[module.name] = module
+    try:
+        chosen = kernel.closure(MODULES, known)
+    except ValueError as error:
+        raise PlatformError(f"Linux {version}: {error}") from error
     root = f"lib/modules/{version}"
     for module in chosen:
         yield cpio.file(f"{root}/{module.path}", module.data)

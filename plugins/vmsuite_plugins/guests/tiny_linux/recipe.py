@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -135,13 +136,15 @@ def _fetch(state: Path, folder: Path, log: Callable[[str], None]) -> Sequence[Pa
     try:
         log("tiny-linux: fetching package lists of our own")
         own.update()
-        return _download(own, folder, log)
+        packages = _download(own, folder, log)
     except PlatformError as error:
         raise PlatformError(
             f"cannot get the packages of tiny-linux: {error.message}",
             hint="is the network up? otherwise as root: apt-get update",
             evidence=error.evidence,
         ) from error
+    shutil.rmtree(state, ignore_errors=True)  # lists are large and soon stale
+    return packages
 
 
 def _download(
@@ -167,7 +170,8 @@ def _kernel(archive: DebianArchive) -> Sequence[str]:
             found = archive.dependencies(name, contents.KERNEL_PARTS)
         except PlatformError:
             continue
-        return found[1:]  # the first is only a name for the newest
+        if found[1:]:  # the first is only a name for the newest
+            return found[1:]
     raise PlatformError(f"apt knows no package {' or '.join(contents.KERNELS)}")
 
 
