@@ -100,7 +100,7 @@ def test_leaving_the_context_ends_the_whole_group() -> None:
     async def main() -> list[int]:
         talk = Talker()
         script = "sleep 600 & echo $!; sleep 600 & echo $!; wait"
-        async with start(["sh", "-c", script], stdout=talk.sink) as child:
+        async with start(["sh", "-c", script], stdout=talk.sink, grace=60) as child:
             pids = [int(line) for line in await talk.first(2)]
             assert all(map(lives, [child.pid, *pids]))
         return [child.pid, *pids]
@@ -108,7 +108,7 @@ def test_leaving_the_context_ends_the_whole_group() -> None:
     begun = time.monotonic()
     pids = asyncio.run(main())
     assert not any(map(lives, pids))
-    assert time.monotonic() - begun < 2, "the grace was waited for in vain"
+    assert time.monotonic() - begun < 20, "the grace was waited for in vain"
 
 
 def test_who_ignores_sigterm_is_killed_after_the_grace() -> None:
@@ -122,7 +122,7 @@ def test_who_ignores_sigterm_is_killed_after_the_grace() -> None:
 
     how, seconds = asyncio.run(main())
     assert how == "killed by SIGKILL"
-    assert 0.25 < seconds < 2
+    assert 0.25 < seconds < 20
 
 
 def test_who_cleans_up_on_sigterm_is_given_the_time() -> None:
@@ -156,9 +156,12 @@ def test_a_stopped_program_is_ended_too() -> None:
         argv = ["sh", "-c", "echo ready; kill -STOP $$"]
         async with start(argv, stdout=talk.sink) as child:
             await talk.first()
+            os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)  # noqa: ASYNC222
         return child
 
-    assert not lives(asyncio.run(main()).pid)
+    child = asyncio.run(main())
+    assert not lives(child.pid)
+    assert str(child.exit) == "killed by SIGTERM"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +212,7 @@ def test_pipes_held_open_elsewhere_are_not_waited_for() -> None:
 
     begun = time.monotonic()
     assert asyncio.run(main()) == "mine\n"
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 20
     os.close(reading)
     os.close(writing)
 
@@ -297,7 +300,7 @@ def test_a_second_cancellation_cuts_the_grace_short() -> None:
         assert task.cancelled()
         return time.monotonic() - begun
 
-    assert asyncio.run(main()) < 2
+    assert asyncio.run(main()) < 20
 
 
 def test_a_time_limit_around_it_is_still_a_time_limit() -> None:
@@ -372,6 +375,18 @@ def test_a_number_that_went_to_another_process_is_not_signalled() -> None:
         process.started -= 1  # as if it had been seen before the number was reused
         assert not owned.send_signal(process, signal.SIGKILL)
         assert not ended_within(0.1, pid)
+
+
+def test_a_child_of_one_that_went_away_during_the_scan_is_found() -> None:
+    """The first list has its parent, which exits before it is looked at."""
+    parent = subprocess.Popen(["true"])
+    parent.wait()
+    with bystander() as child:
+        lists = iter([{parent.pid}, {parent.pid, child}, {child}])
+        found = [
+            process.pid if process else 0 for process in owned.scan(lists.__next__)
+        ]
+    assert found == [0, child]
 
 
 def test_a_signal_to_who_is_gone_is_no_error() -> None:

@@ -25,6 +25,7 @@ OWNER = "VMSUITE_OWNER"
 _QUIET_SCANS = 5  # a child between fork and exec still shows its parent's environment
 _PAUSE = 0.05
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD
+_ROUNDS = 200  # for a family that forks and exits without end
 _LOOKS = 3
 _EXECUTING = 0.0005  # seconds; the kernel needs less
 
@@ -78,12 +79,24 @@ def look(pid: int) -> Process | None:
         return None
 
 
-def scan() -> Iterator[Process | None]:
-    """Yield each process but this one, None in place of one that just went away."""
-    mine = os.getpid()
-    for name in os.listdir("/proc"):  # noqa: PTH208 - see above
-        if name.isdigit() and int(name) != mine:
-            yield look(int(name))
+def numbers() -> set[int]:
+    """Return the numbers of all processes."""
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208 - see above
+
+
+def scan(listed: Callable[[], set[int]] = numbers) -> Iterator[Process | None]:
+    """Yield each process but this one, None in place of one that just went away.
+
+    Goes on until no new ones turn up: what went away before it was looked at may have
+    left a child that was not there yet when the list was made.
+    """
+    seen = {os.getpid()}
+    for _ in range(_ROUNDS):
+        new = listed() - seen
+        if not new:
+            return
+        seen |= new
+        yield from map(look, new)
 
 
 def find_owned(token: str) -> list[Process]:
