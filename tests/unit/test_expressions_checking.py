@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmsuite.expressions import ExpressionError, Templates, Trouble
+from vmsuite.expressions.parsing import SyntaxTrouble, names_in, parse, shape_of
+from vmsuite.expressions.sandbox import Sandbox
 
 TEMPLATES = Templates({"double": lambda value: 2 * value})
 
@@ -28,7 +30,7 @@ TEMPLATES = Templates({"double": lambda value: 2 * value})
         ("a|random", "there is no filter 'random'"),
         ("a is match('6[.')", "this is no regular expression"),
         ("a|regex_replace('(', '')", "this is no regular expression"),
-        ("{{ a }}", "write it without '{{' and '}}'"),
+        ("{{ a }}", "written without '{{' and '}}' here"),
         ("self", "cannot be used"),
         ("1e999", "too large"),
         ("9" * 5000, "digits"),
@@ -135,3 +137,39 @@ def test_a_text_is_checked_and_rendered_alike(text: str) -> None:
 
 def test_a_trouble_is_a_plain_value() -> None:
     assert Trouble(("a",), "m") == Trouble(("a",), "m")
+
+
+@pytest.mark.parametrize(
+    ("expression", "shape"),
+    [
+        ("a == 'x12' and b == 3", "a == '' and b == 0"),
+        ("a is match('x')", "a is match('x')"),
+        (r"a == 'x\n'", r"a == 'x\n'"),
+        ("a1.b2 + 1.5 + 1e5 + x.0", "a1.b2 + 1.5 + 1e5 + x.0"),
+        ("""'"' ~ "'" """, "'' ~ '' "),
+    ],
+)
+def test_expressions_that_differ_in_literals_share_a_shape(
+    expression: str, shape: str
+) -> None:
+    assert shape_of(expression) == shape
+
+
+@given(st.text(alphabet="ab01.'\"[]()|+~ _x", max_size=20))
+def test_the_shape_is_as_sound_and_needs_the_same_names(expression: str) -> None:
+    sandbox = Sandbox({})
+
+    def sound(source: str) -> bool:
+        try:
+            parse(sandbox, source)
+        except SyntaxTrouble:
+            return False
+        return True
+
+    shape = shape_of(expression)
+    assert sound(shape) == sound(expression)
+    assert names_in(sandbox, shape) == names_in(sandbox, expression)
+
+
+def test_the_message_shows_the_literals_as_written() -> None:
+    assert TEMPLATES.check_expression("a 'x12'") == "unexpected 'x12'"

@@ -55,6 +55,29 @@ class Compiled:
     costly: bool
 
 
+_LITERALS = re.compile(
+    r"""'[^'\\]*'|"[^"\\]*"|(?<![\w.])(?:0|[1-9][0-9]{0,14})(?![\w.])""",
+)
+
+
+def shape_of(source: str) -> str:
+    """Return an expression that is sound, and needs the same names, if this one is.
+
+    Literals are replaced: of thousands that differ in them one needs to be parsed.
+    Where their content matters (escapes, patterns) the expression is left as it is.
+    """
+    if "\\" in source or _PATTERNS.search(source) is not None:
+        return source
+    return _LITERALS.sub(_same_for_all, source)
+
+
+_PATTERNS = re.compile("match|search|regex")
+
+
+def _same_for_all(literal: re.Match[str]) -> str:
+    return "0" if literal[0][0].isdigit() else "''"
+
+
 def parse(sandbox: Sandbox, source: str) -> nodes.Expr:
     """Return the syntax tree of an expression. Raises SyntaxTrouble."""
     if not source.strip():
@@ -62,13 +85,15 @@ def parse(sandbox: Sandbox, source: str) -> nodes.Expr:
     if len(source) > MAX_LENGTH:
         raise SyntaxTrouble(f"an expression has at most {MAX_LENGTH:,} characters")
     if source.lstrip().startswith("{{"):
-        raise SyntaxTrouble("here stands an expression: write it without '{{' and '}}'")
+        raise SyntaxTrouble("an expression is written without '{{' and '}}' here")
     try:
         parser = Parser(sandbox, source, state="variable")
         expression = parser.parse_expression()
         if not parser.stream.eos:
-            token = describe_token(parser.stream.current)
-            raise SyntaxTrouble(f"unexpected '{token}'", _missing_operator(source))
+            token = parser.stream.current
+            literal = token.type in {"string", "integer", "float"}
+            shown = token.value if literal else describe_token(token)
+            raise SyntaxTrouble(f"unexpected '{shown}'", _missing_operator(source))
     except TemplateSyntaxError as error:
         raise SyntaxTrouble(
             _plain(str(error.message)), _missing_operator(source)

@@ -22,6 +22,7 @@ from vmsuite.expressions.parsing import (
     compile_expression,
     names_in,
     parse,
+    shape_of,
 )
 from vmsuite.expressions.sandbox import Sandbox
 from vmsuite.expressions.scanner import OPEN, Piece, Unclosed
@@ -51,8 +52,8 @@ class Templates:
         self._sandbox = Sandbox(functions)
         self._compiled = lru_cache(maxsize=4096)(self._compile)
         self._split = lru_cache(maxsize=4096)(scanner.split)
-        self._trouble_in = lru_cache(maxsize=16384)(self._parse_trouble)
-        self._names_in = lru_cache(maxsize=16384)(
+        self._trouble_of_shape = lru_cache(maxsize=16384)(self._parse_trouble)
+        self._names_of_shape = lru_cache(maxsize=16384)(
             lambda expression: names_in(self._sandbox, expression)
         )
 
@@ -190,6 +191,15 @@ class Templates:
         except SyntaxTrouble as error:
             return str(error)
         return None
+
+    def _trouble_in(self, expression: str) -> str | None:
+        shape = shape_of(expression)
+        if self._trouble_of_shape(shape) is None or shape == expression:
+            return self._trouble_of_shape(shape)
+        return self._trouble_of_shape(expression)
+
+    def _names_in(self, expression: str) -> frozenset[str]:
+        return self._names_of_shape(shape_of(expression))
 
     def _check_text(self, text: str, pointer: Pointer) -> Iterator[Trouble]:
         try:
