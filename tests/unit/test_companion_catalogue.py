@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from vmsuite.companions import (
     Catalogue,
     Definition,
+    build,
     check_companion,
     command_of,
+    list_companions,
     load_definition,
 )
 from vmsuite.errors import InvalidSuite, PlatformError
@@ -254,13 +257,22 @@ def test_a_bad_companion_toml_is_a_finding_in_that_file(catalogue: Catalogue) ->
     assert line.startswith(f"{folder}/companion.toml:2:8: role:")
 
 
-def test_a_bad_one_does_not_hide_the_others_from_a_listing(
-    catalogue: Catalogue,
+def test_a_listing_tells_the_state_of_each_and_hides_none(
+    catalogue: Catalogue, tmp_path: Path
 ) -> None:
-    add(catalogue.suite_dir, "bad", "role = 1")
-    add(catalogue.suite_dir, "good")
-    listed = list(catalogue.programs())
-    assert sum(isinstance(item, InvalidSuite) for item in listed) == 1
-    assert "good" in [
-        item.name for item in listed if not isinstance(item, InvalidSuite)
-    ]
+    bad = add(catalogue.suite_dir, "bad", "role = 1")
+    add(catalogue.suite_dir, "good", 'command = "x"\ndescription = "Does good."')
+    add(catalogue.workspace, "built", 'command = "x"\nbuild = "true"')
+    add(catalogue.workspace, "unbuilt", 'command = "x"\nbuild = "true"')
+    asyncio.run(build(catalogue.find("built"), cache_dir=tmp_path))
+    listed = {item.name: item for item in list_companions(catalogue, tmp_path)}
+    states = {name: item.state for name, item in listed.items()}
+    assert states["bad"] == "invalid"
+    assert states["good"] == "ready"
+    assert states["built"] == "built"
+    assert states["unbuilt"] == "to build"
+    assert states["tcp-echo"] == "ready"
+    assert listed["good"].description == "Does good."
+    assert {found.location.file for found in listed["bad"].findings} == {
+        f"{bad}/companion.toml"
+    }

@@ -26,6 +26,7 @@ from vmsuite.companions.definition import (
     ReadyWhen,
     load_definition,
 )
+from vmsuite.companions.listing import Listed, list_companions
 
 __all__ = [
     "FILE_NAME",
@@ -34,6 +35,7 @@ __all__ = [
     "Built",
     "Catalogue",
     "Definition",
+    "Listed",
     "Needs",
     "Program",
     "ReadyWhen",
@@ -43,6 +45,7 @@ __all__ = [
     "command_of",
     "expand",
     "is_built",
+    "list_companions",
     "load_definition",
     "results_of",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,14 +54,6 @@ class Catalogue:
             for file in folder.glob(f"*/{FILE_NAME}"):
                 found[file.parent.name] = file.parent
         return dict(sorted(found.items()))
-
-    def programs(self) -> Iterator[Program | InvalidSuite]:
-        """Yield every program by name, or what is wrong with its ``companion.toml``."""
-        for name, folder in self.names().items():
-            try:
-                yield _load(name, folder)
-            except InvalidSuite as invalid:
-                yield invalid
 
     def find(self, named: str) -> Program:
         """Return the program of this name or path.
