@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmsuite.companions.building import is_built
@@ -23,7 +23,7 @@ class Listed:
     """``ready``, ``built``, ``to build``, or ``invalid`` and then see ``findings``."""
     role: str = ""
     description: str = ""
-    requires: Needs = Needs()
+    requires: Needs = field(default_factory=Needs)
     findings: tuple[Finding, ...] = ()
 
 
