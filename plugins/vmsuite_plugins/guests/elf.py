@@ -34,7 +34,7 @@ def _read(image: bytes, reader: Callable[[bytes], Iterator[_T]]) -> list[_T]:
         raise ValueError("not a 64-bit little-endian ELF file")
     try:
         return list(reader(image))
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:
         raise ValueError("a damaged ELF file") from error
 
 

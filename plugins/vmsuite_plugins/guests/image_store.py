@@ -80,8 +80,12 @@ class ImageStore:
             building.chmod(0o755)
             final = self.folder / digest
             if final.exists():  # damaged, or of another recipe with the same content
-                final.rename(Path(tempfile.mkdtemp(prefix=_BUILDING, dir=self.folder)))
-            building.rename(final)
+                displaced = tempfile.mkdtemp(prefix=_BUILDING, dir=self.folder)
+                final.rename(displaced)
+                building.rename(final)
+                shutil.rmtree(displaced, ignore_errors=True)
+            else:
+                building.rename(final)
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
             raise
