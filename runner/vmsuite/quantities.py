@@ -14,7 +14,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 def parse_duration(value: str | float) -> float:
     """Return seconds; a bare number is seconds. Raises ValueError otherwise."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"{value!r} is not a duration such as 2s, 500ms, 1.5m or 1h")
     if isinstance(value, int | float):
         if value < 0 or not math.isfinite(value):
@@ -23,7 +23,10 @@ def parse_duration(value: str | float) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\s*", value)
     if match is None:
         raise ValueError(f"{value!r} is not a duration such as 2s, 500ms, 1.5m or 1h")
-    return float(match[1]) * _SECONDS[match[2]]
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if not math.isfinite(seconds):
+        raise ValueError(f"{value!r} is not a duration: it must be finite and >= 0")
+    return seconds
 
 
 def parse_size(value: str | int) -> int:
@@ -31,7 +34,7 @@ def parse_size(value: str | int) -> int:
 
     Raises ValueError for anything that is not a size.
     """
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError(f"{value!r} is not a size such as 256M or 1G")
     if isinstance(value, int):
         if value < 0:

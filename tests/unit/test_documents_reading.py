@@ -153,6 +153,19 @@ def test_the_garbage_collector_is_left_as_it_was(content: bytes, enabled: bool) 
         (gc.enable if was else gc.disable)()
 
 
+@pytest.mark.parametrize("format_", ["yaml", "json", "toml"])
+def test_every_format_nests_equally_deep(format_: str) -> None:
+    def nested(levels: int) -> bytes:
+        table = format_ == "toml"  # which is a level itself
+        brackets = levels - table
+        return (table * "a=" + "[" * brackets + "1" + "]" * brackets).encode()
+
+    assert parse(nested(64), file="s", format=format_).value
+    with pytest.raises(InvalidSuite) as caught:
+        parse(nested(65), file="s", format=format_)
+    assert "more than 64 levels deep" in caught.value.findings[0].message
+
+
 def located() -> Document:
     text = "a:\n  - b: 1\n    c: {d: x}\n"
     return parse(text.encode(), file="s", format="yaml")

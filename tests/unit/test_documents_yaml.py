@@ -310,6 +310,10 @@ BAD: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        f"x: 0x{'f' * 299}",
+        ["s.yaml:1:4: this number is too large (put it into quotes to keep it)"],
+    ),
+    (
         "x: 1e999",
         ["s.yaml:1:4: this number is too large (put it into quotes to keep it)"],
     ),

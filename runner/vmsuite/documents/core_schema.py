@@ -41,6 +41,8 @@ _OCTAL = re.compile(r"0o[0-7]+")
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 
+_TOO_LARGE: int = 10**MAX_DIGITS
+
 STANDARD = "tag:yaml.org,2002:"
 """What ``!!`` stands for."""
 
@@ -59,9 +61,17 @@ def plain(text: str) -> Scalar:
 
 def integer(text: str, base: int = 10) -> int:
     """Return an integer. Raises ValueError when it has too many digits."""
-    if len(text) > MAX_DIGITS:
+    if len(text) > 2 * MAX_DIGITS:
         raise ValueError(f"a number of {len(text)} digits is too long")
-    return int(text, base)
+    number = int(text, base)
+    if too_large(number):
+        raise ValueError("this number is too large")
+    return number
+
+
+def too_large(number: int) -> bool:
+    """Whether an integer has more than ``MAX_DIGITS`` digits."""
+    return abs(number) >= _TOO_LARGE
 
 
 def floating(text: str) -> float:

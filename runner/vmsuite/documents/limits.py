@@ -12,5 +12,5 @@ MAX_ALIASED = 500_000
 MAX_FINDINGS = 100
 """After so many a file is not read on."""
 
-MAX_DIGITS = 1000
-"""Digits a number may have; Python refuses to print far longer ones."""
+MAX_DIGITS = 300
+"""Digits an integer may have: more fit no float, and far more cannot be printed."""

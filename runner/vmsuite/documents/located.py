@@ -82,6 +82,11 @@ class LocatedDict(dict[str, Json]):
         place = self.place(key)
         return place >> _SHIFT if isinstance(place, int) else self.at
 
+    def value_offset(self, key: str) -> int:
+        """Return where a key's value is in the mapping's own file."""
+        place = self.place(key)
+        return place & _MASK if isinstance(place, int) else self.at
+
     def _part(self, key: str | int, part: int) -> Location:
         place = self.place(key)
         if isinstance(place, tuple):
@@ -110,7 +115,7 @@ class LocatedList(list[Json]):
 
     def where(self, index: str | int) -> Location:
         """Return where an item is; the sequence's own place if unknown."""
-        return self.source.location(self._offset(index))
+        return self.source.location(self.value_offset(index))
 
     def where_key(self, index: str | int) -> Location:
         """Return where an item is: items have no keys."""
@@ -125,10 +130,11 @@ class LocatedList(list[Json]):
 
     def place(self, index: str | int) -> Place:
         """Return an item's place as it is kept."""
-        at = self._offset(index)
+        at = self.value_offset(index)
         return pack(at, at)
 
-    def _offset(self, index: str | int) -> int:
+    def value_offset(self, index: str | int) -> int:
+        """Return where an item is in the sequence's own file."""
         if isinstance(index, int) and 0 <= index < len(self.item_places):
             return self.item_places[index]
         return self.at

@@ -11,9 +11,10 @@ import re
 import tomllib
 from typing import Any, NoReturn
 
+from vmsuite.documents.core_schema import too_large
 from vmsuite.documents.faults import Faults
 from vmsuite.documents.limits import MAX_DEPTH
-from vmsuite.documents.located import Located, LocatedDict, LocatedList
+from vmsuite.documents.located import LocatedDict, LocatedList
 from vmsuite.documents.places import Source
 from vmsuite.documents.toml_places import locate_toml
 from vmsuite.model import Json
@@ -50,6 +51,7 @@ def parse_toml(text: str, source: Source) -> LocatedDict:
         faults.stop(number.start() if number else 0, "this number is too long")
     located = locate_toml(text, source, faults)
     _Filling(source, faults).table(located, values, 1)
+    faults.check()
     return located
 
 
@@ -75,25 +77,28 @@ class _Filling:
 
     def table(self, located: LocatedDict, values: dict[str, Any], depth: int) -> None:
         for key, value in values.items():
-            located[key] = self._filled(located.get(key), value, located, depth)
+            at = located.value_offset(key)
+            located[key] = self._filled(located.get(key), value, at, depth)
 
-    def _filled(self, ready: Json, value: Any, around: Located, depth: int) -> Json:
-        if depth > MAX_DEPTH:
-            self._faults.too_deep(around.at)
+    def _filled(self, ready: Json, value: Any, at: int, depth: int) -> Json:
+        if depth >= MAX_DEPTH and isinstance(value, dict | list):
+            self._faults.too_deep(at)
         if isinstance(value, dict):
             if not isinstance(ready, LocatedDict):
-                ready = LocatedDict(self._source, around.at)
+                ready = LocatedDict(self._source, at)
             self.table(ready, value, depth + 1)
             return ready
         if isinstance(value, list):
             if not isinstance(ready, LocatedList):
-                ready = LocatedList(self._source, around.at)
-            ready.extend([None] * (len(value) - len(ready)))
+                ready = LocatedList(self._source, at)
+            known = [*ready, *[None] * len(value)]
             ready[:] = [
-                self._filled(item_ready, item, ready, depth + 1)
-                for item_ready, item in zip(ready, value, strict=False)
+                self._filled(known[n], item, ready.value_offset(n), depth + 1)
+                for n, item in enumerate(value)
             ]
             return ready
         if isinstance(value, dt.date | dt.time):
             return ready if isinstance(ready, str) else value.isoformat()
+        if isinstance(value, int) and too_large(value):
+            self._faults.add(at, "this number is too large")
         return value

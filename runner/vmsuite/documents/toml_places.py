@@ -143,7 +143,7 @@ class _Walk:
             return _text(node)
         if node.type not in ("array", "inline_table"):
             return None
-        if depth >= MAX_DEPTH:
+        if depth + 2 > MAX_DEPTH:  # it is in the table of its pair, in the root
             self._faults.too_deep(at)
         if node.type == "inline_table":
             table = LocatedDict(self._source, at)

@@ -120,7 +120,7 @@ class Loader:
         written = value.get("include")
         if isinstance(written, str):
             written = [written]
-        for number, name in enumerate(written or ()):
+        for number, name in enumerate(written if isinstance(written, list) else ()):
             if not isinstance(name, str):
                 continue  # validation has said so
             place = (

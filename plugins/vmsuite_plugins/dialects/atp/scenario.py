@@ -12,7 +12,7 @@ CASE_KEYS = ("steps", "cleanup", "when", "expect", "allow_failure")
 """What only a case may say; everything else is the suite's to judge."""
 
 UNNAMED = "scenario"
-"""The case's name where the file gives none, which is reported once: of the suite."""
+"""The case's name where the file gives none, or one that is no text."""
 
 
 class Scenarios:
