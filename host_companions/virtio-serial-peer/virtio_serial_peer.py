@@ -1,7 +1,9 @@
 """Send lines over a virtio-serial channel and check that the guest echoes them.
 
 In the guest anything that sends each line back will do, such as
-``exec 3<>/dev/virtio-ports/NAME; while read -r line <&3; do echo "$line" >&3; done``.
+``exec 3<>/dev/virtio-ports/NAME; while read -r line <&3; do echo "$line" >&3; done``,
+started after this program has said that it is connected: before that, a guest reads
+the end of the channel at once.
 
 First a greeting with a number made for this run goes out. Until it comes back, what
 the channel still held of earlier talks is passed over; from then on every byte counts.
@@ -64,6 +66,7 @@ def greet(sock: socket.socket, limit: float) -> None:
 def check(options: argparse.Namespace) -> int:
     """Exchange the bytes; return how many. Raises EchoError."""
     with connected(lambda: _connect(options.socket), options.patience) as sock:
+        print("connected", flush=True)
         greet(sock, options.patience)
         count = exchange(sock, lines(options.bytes, options.seed), options.limit)
         exchange(sock, b"bye %s\n" % secrets.token_hex(8).encode(), options.limit)

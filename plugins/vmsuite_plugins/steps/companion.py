@@ -55,6 +55,7 @@ class Companion(StepKind):
     """
 
     type = "companion"
+    starts_companion = True
 
     program: str | None = Field(
         default=None,
