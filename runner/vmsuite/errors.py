@@ -22,7 +22,7 @@ different things; cancellation is never wrapped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from vmsuite.findings import Finding
@@ -40,6 +40,12 @@ class VmsuiteError(Exception):
         """What was seen, e.g. the last lines of a console; may be long."""
         self.location: Location | None = None
         """The step it happened in; the engine fills it in."""
+
+    def __copy__(self) -> Self:
+        """Copy without calling ``__init__``: subclasses have arguments of their own."""
+        copied = type(self).__new__(type(self), *self.args)
+        copied.__dict__.update(self.__dict__)
+        return copied
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message

@@ -74,7 +74,10 @@ The step evaluates it itself through ``StepContext.evaluate``.
 class Kind(BaseModel):
     """What step kinds and conditions share."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    # Built when first used: a run uses few of the kinds that are installed.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, defer_build=True
+    )
 
     needs: ClassVar[tuple[type[Any], ...]] = ()
     """Capabilities (from ``vmsuite.ports``) that its machine must offer."""
@@ -117,6 +120,9 @@ class StepKind(Kind):
     action: ClassVar[str | None] = None
     machine_required: ClassVar[bool] = False
     """Whether the step must name its machine itself (``connect``)."""
+    leaves_files: ClassVar[bool] = True
+    """Whether it may write into the case's artifact folder, itself or through what it
+    starts; the folder is made for cases with such steps, machines or companions."""
     starts_companion: ClassVar[bool] = False
     """Whether its field ``program`` names a host companion."""
     takes_condition: ClassVar[bool] = False

@@ -6,7 +6,7 @@ half is what came of it. Nothing here does anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -84,6 +84,10 @@ class Condition:
     kind: type[ConditionKind]
     fields: Mapping[str, Json]
     machine: str | None = None
+    ready: ConditionKind | None = None
+    """The instance, where no field holds a template."""
+    sound: bool = True
+    """As of a step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +102,11 @@ class Step:
     """Fields that hold steps of their own, such as ``steps`` of a group."""
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     """Fields that hold a condition, such as ``until`` of a wait."""
-    templated: bool = True
-    """Whether any field holds a template; without one, ``ready`` is the instance."""
     ready: StepKind | None = None
+    """The instance, where no field holds a template."""
+    sound: bool = True
+    """Whether validation found nothing in it; what is not sound is not looked at
+    further, so that one mistake gives one finding."""
 
     @property
     def title(self) -> str:
@@ -200,6 +206,16 @@ class Case:
     cleanup: tuple[Step, ...] = ()
     companions: tuple[CompanionSpec, ...] = ()
     script: ScriptSpec | None = None
+
+
+def all_steps(case: Case) -> Iterator[Step]:
+    """Yield every step of a case, those in blocks and cleanup included."""
+    waiting = [*case.steps, *case.cleanup]
+    while waiting:
+        step = waiting.pop()
+        yield step
+        for block in step.blocks.values():
+            waiting.extend(block)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,7 +84,8 @@ def run_session(plan: Plan, session: Session) -> RunResult:
     results = Folder()
     for suite, folder in suites:
         bus.add_journal(suite.slug, folder.journal)
-    for listener in (results, CaseLogs(bus.emit), *session.listeners):
+    watching: list[Listener] = [results, CaseLogs(bus.emit), *session.listeners]
+    for listener in watching:
         bus.listen(listener)
     run = _Run(
         session=session,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 from vmsuite.errors import VmsuiteError
 
 
 def retold(error: VmsuiteError, message: str) -> VmsuiteError:
     """Return an error of the same kind, place, hint and evidence, in other words."""
-    again = type(error)(message, hint=error.hint, evidence=error.evidence)
-    again.location = error.location
+    again = copy.copy(error)
+    again.message = message
     again.__cause__ = error
     return again

@@ -13,6 +13,7 @@ class Group(StepKind):
     """Run steps one after the other, under one ``label``, ``when`` and ``timeout``."""
 
     type = "group"
+    leaves_files = False
 
     steps: Block = Field(description="The steps.")
 

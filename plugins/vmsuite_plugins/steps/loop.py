@@ -28,6 +28,7 @@ class Loop(StepKind):
     """
 
     type = "loop"
+    leaves_files = False
 
     count: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="How many times."

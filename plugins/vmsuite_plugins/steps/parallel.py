@@ -23,6 +23,7 @@ class Parallel(StepKind):
     """
 
     type = "parallel"
+    leaves_files = False
     branches = True
 
     steps: Block = Field(description="The steps, each a branch.")

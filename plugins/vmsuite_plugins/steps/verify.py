@@ -29,6 +29,7 @@ class Verify(StepKind):
 
     type = "verify"
     takes_condition = True
+    leaves_files = False
 
     condition: ConditionField = Field(description="What must hold.")
     timeout: Duration = Field(

@@ -26,6 +26,7 @@ class Wait(StepKind):
     """
 
     type = "wait"
+    leaves_files = False
 
     duration: Duration | None = Field(default=None, description="How long to wait.")
     until: ConditionField | None = Field(

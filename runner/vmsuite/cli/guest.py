@@ -27,9 +27,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen(
-    recipes: Mapping[str, GuestRecipe], names: list[str]
-) -> list[GuestRecipe]:
+def _chosen(recipes: Mapping[str, GuestRecipe], names: list[str]) -> list[GuestRecipe]:
     for name in names:
         if name not in recipes:
             raise UsageError(

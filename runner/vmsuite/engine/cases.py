@@ -22,7 +22,7 @@ from vmsuite.events import (
     CaseStarted,
     LogLine,
 )
-from vmsuite.model import Case, Json, Outcome, Suite
+from vmsuite.model import Case, Json, Outcome, Suite, all_steps
 from vmsuite.ports import CaseInfo
 
 _NOT_RETRIED = {Outcome.PASSED, Outcome.SKIPPED}
@@ -51,7 +51,8 @@ class CaseRun:
         verdict, metrics = self._not_wanted(stop), None
         if verdict is None:
             info = self._info()
-            info.artifact_dir.mkdir(parents=True, exist_ok=True)
+            if self._leaves_files():
+                info.artifact_dir.mkdir(parents=True, exist_ok=True)
             verdict = await self._attempts(info, stock, stop)
             metrics = read_metrics(info)
         verdict = expected(case, verdict)
@@ -103,6 +104,12 @@ class CaseRun:
                 wrong.location = self.case.location
                 return judge_error(wrong)
         return Verdict(outcome=Outcome.SKIPPED, message=reason) if reason else None
+
+    def _leaves_files(self) -> bool:
+        case = self.case
+        if case.script is not None or case.machines or case.companions:
+            return True
+        return any(step.kind.leaves_files for step in all_steps(case))
 
     def _info(self) -> CaseInfo:
         services, case = self.services, self.case

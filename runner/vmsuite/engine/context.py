@@ -139,7 +139,8 @@ class Context:
         self, kind: type[Kind], fields: Mapping[str, Json]
     ) -> dict[str, Json]:
         """Return fields rendered once, without those that hold an expression: what a
-        guest sent must never become part of one."""
+        guest sent must never become part of one.
+        """
         kept = shape_of(kind).expressions
         return {
             key: value if key in kept else self.render(value)
@@ -152,8 +153,10 @@ class Context:
 
     async def judge(self, condition: Condition) -> Judgement:
         """Render a condition's fields and look once."""
-        fields = self.render_fields(condition.kind, condition.fields)
-        kind = checked(condition.kind, fields, condition.kind.condition)
+        kind = condition.ready
+        if kind is None:
+            fields = self.render_fields(condition.kind, condition.fields)
+            kind = checked(condition.kind, fields, condition.kind.condition)
         before = self._condition_machine
         if condition.machine is not None:
             self._condition_machine = str(self.render(condition.machine))

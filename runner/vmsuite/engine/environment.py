@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def case_environment(
+def case_environment(  # noqa: PLR0913 - each becomes one variable
     *,
     workspace: Path,
     run_id: str,

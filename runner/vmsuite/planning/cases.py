@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from vmsuite.companions import Catalogue, check_companion
 from vmsuite.documents import LocatedDict, LocatedList
@@ -18,7 +17,7 @@ from vmsuite.model import (
     Location,
     Requires,
     ScriptSpec,
-    Step,
+    all_steps,
 )
 from vmsuite.planning.companions import build_companions
 from vmsuite.planning.machines import MachineBook, softened
@@ -85,7 +84,7 @@ class CaseBuilder:
             retries=_number(raw.get("retries", self.file.get("retries")), 0),
             allow_failure=bool(raw.get("allow_failure", False)),
             expect=str(raw.get("expect", "pass")),
-            when=raw.get("when"),
+            when=raw["when"] if isinstance(raw.get("when"), str) else None,
             requires=requires_of(raw.get("requires")),
             secrets=frozenset(self.variables.secrets),
             steps=self.steps.block(raw.get("steps")),
@@ -219,13 +218,3 @@ def _mapping(written: Json) -> Mapping[str, Json] | None:
 
 def _quiet(finding: Finding) -> None:
     del finding
-
-
-def all_steps(case: Case) -> Iterator[Step]:
-    """Yield every step of a case, those in blocks and cleanup included."""
-    waiting: list[Step] = [*case.steps, *case.cleanup]
-    while waiting:
-        step: Any = waiting.pop()
-        yield step
-        for block in step.blocks.values():
-            waiting.extend(block)

@@ -7,10 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmsuite.errors import UsageError
-from vmsuite.model import Case, Outcome, Suite
+from vmsuite.model import Case, Suite
 from vmsuite.planning.plan import Plan
-
-_GOOD = {outcome.value for outcome in Outcome if outcome.good}
 
 
 def only_last_failed(plan: Plan, log_dir: Path) -> Plan:
@@ -29,7 +27,7 @@ def _failed(suite: Suite, log_dir: Path) -> tuple[Case, ...]:
     path = log_dir / suite.slug / "last_run.json"
     try:
         last = json.loads(path.read_bytes())
-        bad = {c["name"] for c in last["cases"] if c["outcome"] not in _GOOD}
+        bad = {c["name"] for c in last["cases"] if c["status"] != "passed"}
     except (OSError, ValueError, KeyError, TypeError):
         return ()
     return tuple(case for case in suite.cases if case.name in bad)

@@ -104,6 +104,8 @@ class MachineBook:
 
     def _tell(self, error: ValidationError, fields: LocatedDict) -> None:
         for problem in error.errors(include_url=False, include_input=False):
+            if problem["type"] in {"extra_forbidden", "missing"}:
+                continue  # validation has said it
             key = str(problem["loc"][0]) if problem["loc"] else ""
             message = problem["msg"].removeprefix("Value error, ")
             place = fields.where(key) if key in fields else fields.location

@@ -155,7 +155,12 @@ class Planner:
                 checked=self._checked,
             ),
             variables=variables,
-            steps=StepBuilder(self.registry, self.templates, self._report),
+            steps=StepBuilder(
+                self.registry,
+                self.templates,
+                self._report,
+                frozenset(place for place, _ in self._findings),
+            ),
             templates=self.templates,
             workspace=self.configuration.workspace,
             report=self._report,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,8 +28,14 @@ class StepBuilder:
     """
 
     def __init__(
-        self, registry: Registry, templates: Templates, report: Report
+        self,
+        registry: Registry,
+        templates: Templates,
+        report: Report,
+        refused: AbstractSet[Location] = frozenset(),
     ) -> None:
+        """``refused`` are the places that validation has found something at."""
+        self._refused = refused
         self._registry = registry
         self._templates = templates
         self._report = report
@@ -70,6 +77,7 @@ class StepBuilder:
                 return None
             conditions["condition"] = condition
         whole = {**fields, **blocks, **conditions}
+        sound = self._is_sound(raw)
         templated = self._templated(fields, shape)
         return Step(
             location=raw.location,
@@ -78,8 +86,10 @@ class StepBuilder:
             envelope=envelope,
             blocks=blocks,
             conditions=conditions,
-            templated=templated,
-            ready=self._instance(kind, whole, raw, templated=templated),
+            sound=sound,
+            ready=(
+                self._instance(kind, whole, raw, templated=templated) if sound else None
+            ),
         )
 
     def condition(
@@ -103,10 +113,28 @@ class StepBuilder:
         for key in ("machine", "domain_id"):
             if key in shape.envelope and isinstance(written.get(key), str):
                 machine = written[key]
-        self._instance(kind, fields, written, templated=self._templated(fields, shape))
+        templated = self._templated(fields, shape)
+        sound = self._is_sound(written)
         return Condition(
-            location=written.location, kind=kind, fields=fields, machine=machine
+            location=written.location,
+            kind=kind,
+            fields=fields,
+            machine=machine,
+            ready=(
+                self._instance(kind, fields, written, templated=templated)
+                if sound
+                else None
+            ),
+            sound=sound,
         )
+
+    def _is_sound(self, raw: LocatedDict) -> bool:
+        if not self._refused:
+            return True
+        places = {raw.location}
+        for key in raw:
+            places |= {raw.where_key(key), raw.where(key)}
+        return places.isdisjoint(self._refused)
 
     def _templated(self, fields: Mapping[str, Json], shape: Shape) -> bool:
         return any(
@@ -167,6 +195,9 @@ def _envelope(raw: LocatedDict, shape: Shape) -> Envelope:
     for field in ("timeout", "retry_delay"):
         if field in values:
             values[field] = _seconds(values[field])
+    for field in ("label", "when", "capture_output", "machine"):
+        if not isinstance(values.get(field, ""), str):
+            del values[field]  # validation has said so
     return Envelope(**values)
 
 

@@ -54,9 +54,9 @@ class Walk:
                 "add 'machine: NAME'",
             )
         elif step.kind.on_machine() or named is not None:
-            self._on_machine(step.kind, step.fields, named, step.location)
+            self._on_machine(step, named)
         else:
-            self._troubles(step.kind, step.fields, None, step.location)
+            self._troubles(step, None)
         if step.kind.machine_required and named is not None:
             self.current = self._static(named) or self.current
         for condition in step.conditions.values():
@@ -80,48 +80,37 @@ class Walk:
     def _condition(self, condition: Condition) -> None:
         self._names_in_kind(condition.kind, condition.fields, condition.location)
         if condition.kind.on_machine() or condition.machine is not None:
-            self._on_machine(
-                condition.kind, condition.fields, condition.machine, condition.location
-            )
+            self._on_machine(condition, condition.machine)
         else:
-            self._troubles(condition.kind, condition.fields, None, condition.location)
+            self._troubles(condition, None)
 
     # --- machines ---------------------------------------------------------------
 
-    def _on_machine(
-        self,
-        kind: type[Kind],
-        fields: Mapping[str, Json],
-        named: str | None,
-        place: Location,
-    ) -> None:
+    def _on_machine(self, what: Step | Condition, named: str | None) -> None:
+        kind, place = what.kind, what.location
         name = self._static(named) if named is not None else self._default()
         if name is None:
             self._no_machine(kind, named, place)
-            return
-        spec = self.use(name, place)
+        spec = None if name is None else self.use(name, place)
         if spec is None:
+            self._troubles(what, None)
             return
         if kind.on_machine():
             offered = self.book.offers(spec)
-            for needed in kind.needed(fields):
+            for needed in kind.needed(what.fields):
                 if needed not in offered:
                     self._error(
                         place,
                         f"{_title(kind)!r} needs {needed.__name__}, which machine "
                         f"{name!r} (driver {spec.driver}) does not offer",
                     )
-        self._troubles(kind, fields, spec.settings, place)
+        self._troubles(what, spec.settings)
 
-    def _troubles(
-        self,
-        kind: type[Kind],
-        fields: Mapping[str, Json],
-        settings: Any,
-        place: Location,
-    ) -> None:
-        for trouble in kind.troubles(fields, settings):
-            self._error(place, trouble)
+    def _troubles(self, what: Step | Condition, settings: Any) -> None:
+        if not what.sound:
+            return
+        for trouble in what.kind.troubles(what.fields, settings):
+            self._error(what.location, trouble)
 
     def _static(self, named: str) -> str | None:
         """Return a machine's name if planning can know it."""
