@@ -4,6 +4,7 @@ The events of PyYAML's parser (libyaml's where it is compiled in) are built into
 values without recursion and without its node tree. Every key is kept as its text:
 ``on``, ``1`` and ``~`` are keys ``"on"``, ``"1"`` and ``"~"``. Aliases share the value
 they stand for, and together may stand for only so many. ``<<`` merges mappings.
+What both parsers accept they read alike; PyYAML's own refuses more tabs.
 """
 
 from __future__ import annotations
