@@ -252,6 +252,7 @@ def _plain(message: str) -> str:
     """Return Jinja's message in words that fit a single expression."""
     message = message.replace("end of print statement", "end of the expression")
     message = message.replace("end of template", "end of the expression")
+    message = re.sub(r" at \d+$", "", message)
     return message[:1].lower() + message[1:]
 
 

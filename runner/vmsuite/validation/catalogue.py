@@ -150,9 +150,13 @@ class Catalogue:
         drivers = self._registry.drivers
         name = written.get("driver", editor.DEFAULT_DRIVER)
         if not isinstance(name, str) or name not in drivers:
-            hint = nearest(str(name), drivers) or f"there is {listed(drivers, 'and')}"
+            there = f"there is {listed(drivers, 'and')}"
             if "driver" not in written:
-                return Fault((), f"{what} needs 'driver'", hint)
+                return Fault((), f"{what} needs 'driver'", there)
+            if not isinstance(name, str):
+                message = f"{what}: 'driver' must be a name, not {seen(name)}"
+                return Fault(("driver",), message, there)
+            hint = nearest(name, drivers) or there
             return Fault(("driver",), f"{what}: there is no driver {seen(name)}", hint)
         if name not in self._machines:
             default = name == editor.DEFAULT_DRIVER

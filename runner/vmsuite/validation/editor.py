@@ -157,6 +157,9 @@ def _step(registry: Registry) -> Schema:
     rules: list[Schema] = []
     for type_ in sorted(registry.types):
         rules += _rules_of_type(registry, type_)
+    for type_ in sorted(reserved.STEPS.keys() - registry.types):
+        choice = _choice("action", reserved.STEPS[type_], "What is done.")
+        rules.append(_when({"type": type_}, choice))
     types = registry.types | reserved.STEPS.keys()
     return {
         "type": "object",

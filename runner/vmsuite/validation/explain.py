@@ -69,6 +69,9 @@ def _explained(errors: Iterable[ValidationError], what: str) -> Iterator[Fault]:
         yield from _explain(error, pointer, what, beside)
 
 
+_SIZES = frozenset({"minLength", "minItems", "minProperties"})
+
+
 def _says_more(found: list[ValidationError], pointer: Pointer) -> bool:
     """Whether another error says already that one of several keys is missing."""
     return any(
@@ -98,6 +101,8 @@ def _explain(
         yield from _dependent(error, pointer, what)
     elif kind in {"anyOf", "oneOf"}:
         yield from _alternatives(error, pointer, what, unknown)
+    elif kind in _SIZES and not value:
+        yield Fault(pointer, f"{_field(what, pointer)} must not be empty")
     else:
         yield _wrong(schema, value, pointer, what)
 
@@ -205,7 +210,7 @@ def _wrong(schema: Schema, value: Json, pointer: Pointer, what: str) -> Fault:
 
 
 def _shown(schema: Schema, value: Json) -> str:
-    return "this" if schema.get("writeOnly") else seen(value)
+    return "what is written" if schema.get("writeOnly") else seen(value)
 
 
 def _hint(schema: Schema, value: Json) -> str:

@@ -168,7 +168,7 @@ class MatrixFields(BaseModel):
             "additionalProperties": {
                 "type": "array",
                 "minItems": 1,
-                "x-expects": "a list of values with at least one item",
+                "x-expects": "a list of values",
             },
             "propertyNames": _NAMES,
             "minProperties": 1,

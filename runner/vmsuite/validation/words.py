@@ -55,8 +55,8 @@ def expected(schema: Schema) -> str:
 
 
 _MARKED = {
-    "x-block": "a list of steps with at least one of them",
-    "x-cases": "a list of cases with at least one of them",
+    "x-block": "a list of steps",
+    "x-cases": "a list of cases",
     "x-condition": "a condition: a mapping with 'condition'",
     "x-expression": "an expression, as text",
 }
@@ -75,14 +75,21 @@ def _typed(schema: Schema) -> str:
         name = "a whole number" if kind == "integer" else "a number"
         return name + _bounds(schema)
     if kind == "string":
-        if "pattern" in schema:
-            return f"text that matches {schema['pattern']}"
-        return "text" + (" that is not empty" if schema.get("minLength") else "")
+        return _text(schema)
     if kind == "array":
-        least = schema.get("minItems")
-        many = f" with at least {least} item{'s' * (least > 1)}" if least else ""
+        least = schema.get("minItems", 0)
+        many = f" with at least {least} items" if least > 1 else ""
         return f"a list{_of_what(schema.get('items'))}{many}"
     return _NAMES.get(str(kind), "something else")
+
+
+def _text(schema: Schema) -> str:
+    if "pattern" in schema:
+        return f"text that matches {schema['pattern']}"
+    if "maxLength" in schema:
+        return f"text of at most {schema['maxLength']} characters"
+    least = schema.get("minLength", 0)
+    return f"text of at least {least} characters" if least > 1 else "text"
 
 
 def _of_what(items: Any) -> str:
