@@ -39,6 +39,12 @@ os.wait()
 """
 
 
+CLEANS_UP = (
+    "trap 'sleep 0.2; echo clean; exit {code}' TERM; "
+    "echo ready; while :; do sleep 0.05; done"
+)
+
+
 def python(script: str) -> list[str]:
     return [sys.executable, "-c", script]
 
@@ -128,7 +134,7 @@ def test_who_ignores_sigterm_is_killed_after_the_grace() -> None:
 def test_who_cleans_up_on_sigterm_is_given_the_time() -> None:
     async def main() -> tuple[int, list[str]]:
         talk = Talker()
-        script = "trap 'sleep 0.2; echo clean; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
+        script = CLEANS_UP.format(code=5)
         async with start(["sh", "-c", script], stdout=talk.sink) as child:
             await talk.first()
             result = await child.terminate()
@@ -140,7 +146,7 @@ def test_who_cleans_up_on_sigterm_is_given_the_time() -> None:
 def test_a_wrapper_that_dies_first_does_not_cost_its_program_the_grace() -> None:
     async def main() -> list[str]:
         talk = Talker()
-        inner = "trap 'sleep 0.2; echo clean; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+        inner = CLEANS_UP.format(code=0)
         argv = ["sh", "-c", f'sh -c "{inner}"; true']
         async with start(argv, stdout=talk.sink) as child:
             await talk.first()
