@@ -41,39 +41,40 @@ def keywords(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
     """Return schemas of every keyword the quick check knows, and of some it doesn't."""
     listed = st.lists(inner, min_size=1, max_size=3)
     wanted = st.fixed_dictionaries({"required": NAMES})
-    return st.fixed_dictionaries(
-        {},
-        optional={
-            "type": TYPES | st.lists(TYPES, min_size=1, max_size=2, unique=True),
-            "const": SCALARS,
-            "enum": st.lists(SCALARS, min_size=1, max_size=3),
-            "properties": st.dictionaries(WORDS, inner, max_size=3),
-            "additionalProperties": st.booleans() | inner,
-            "required": NAMES,
-            "propertyNames": st.sampled_from([{"pattern": "^a"}, {"minLength": 1}]),
-            "items": inner,
-            "prefixItems": listed,
-            "minItems": st.integers(0, 2),
-            "maxItems": st.integers(0, 2),
-            "minLength": st.integers(0, 2),
-            "maxLength": st.integers(0, 2),
-            "minProperties": st.integers(0, 2),
-            "pattern": st.sampled_from(["^a$", "b", r"\{\{"]),
-            "minimum": st.integers(-1, 2),
-            "maximum": st.integers(-1, 2),
-            "exclusiveMinimum": st.integers(-1, 2),
-            "exclusiveMaximum": st.integers(-1, 2),
-            "anyOf": listed,
-            "allOf": listed,
-            "oneOf": listed | st.lists(wanted, min_size=1, max_size=2),
-            "not": inner | wanted,
-            "dependentRequired": st.dictionaries(WORDS, NAMES, max_size=2),
-            "$ref": st.just("#/$defs/other"),
-            "uniqueItems": st.just(True),
-            "contains": inner,
-            "description": WORDS,
-            "x-mark": st.just(True),
-        },
+    known: dict[str, st.SearchStrategy[Any]] = {
+        "type": TYPES | st.lists(TYPES, min_size=1, max_size=2, unique=True),
+        "const": SCALARS,
+        "enum": st.lists(SCALARS, min_size=1, max_size=3),
+        "properties": st.dictionaries(WORDS, inner, max_size=3),
+        "additionalProperties": st.booleans() | inner,
+        "required": NAMES,
+        "propertyNames": st.sampled_from([{"pattern": "^a"}, {"minLength": 1}]),
+        "items": inner,
+        "prefixItems": listed,
+        "minItems": st.integers(0, 2),
+        "maxItems": st.integers(0, 2),
+        "minLength": st.integers(0, 2),
+        "maxLength": st.integers(0, 2),
+        "minProperties": st.integers(0, 2),
+        "pattern": st.sampled_from(["^a$", "b", r"\{\{"]),
+        "minimum": st.integers(-1, 2),
+        "maximum": st.integers(-1, 2),
+        "exclusiveMinimum": st.integers(-1, 2),
+        "exclusiveMaximum": st.integers(-1, 2),
+        "anyOf": listed,
+        "allOf": listed,
+        "oneOf": listed | st.lists(wanted, min_size=1, max_size=2),
+        "not": inner | wanted,
+        "dependentRequired": st.dictionaries(WORDS, NAMES, max_size=2),
+        "$ref": st.just("#/$defs/other"),
+        "uniqueItems": st.just(True),
+        "contains": inner,
+        "description": WORDS,
+        "x-mark": st.just(True),
+    }
+    few = st.sets(st.sampled_from(list(known)), min_size=1, max_size=3)
+    return few.flatmap(
+        lambda names: st.fixed_dictionaries({name: known[name] for name in names})
     )
 
 
@@ -102,6 +103,11 @@ def test_what_passes_quickly_passes_jsonschema(
         ({"unevaluatedProperties": False}, {"a": 1}),
         ({"oneOf": [{"type": "string"}, {"minLength": 1}]}, "a"),
         (False, 1),
+        ({"not": {"required": ["a"]}}, {"a": 1}),
+        ({"oneOf": [{"required": ["a"]}, {"required": ["b"]}]}, {"a": 1, "b": 1}),
+        ({"dependentRequired": {"a": ["b"]}}, {"a": 1}),
+        ({"items": {}, "prefixItems": [{"type": "string"}]}, [1]),
+        ({"propertyNames": {"pattern": "^a"}}, {"b": 1}),
     ],
 )
 def test_what_needs_a_closer_look_does_not_pass(schema: Any, value: Any) -> None:

@@ -135,9 +135,7 @@ class _Compiler:
         allowed = self.check(names)
         return lambda value: not isinstance(value, dict) or all(map(allowed, value))
 
-    def _items(self, items: Any, schema: Schema) -> Check:
-        if "prefixItems" in schema:
-            return _never
+    def _items(self, items: Any, _: Schema) -> Check:
         each = self.check(items)
         return lambda value: not isinstance(value, list) or all(map(each, value))
 
