@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from vmsuite.configuration import ConfigurationFields
 from vmsuite.errors import UsageError
 from vmsuite.findings import nearest
 from vmsuite.registry import load_registry
@@ -13,7 +14,7 @@ from vmsuite.validation import SchemaBook
 
 def run(options: argparse.Namespace) -> int:
     """Print one schema or the list, write all, or compare a folder with the code."""
-    book = SchemaBook(load_registry())
+    book = SchemaBook(load_registry(), ConfigurationFields)
     if options.write is not None:
         book.write(options.write)
         print(f"wrote {len(book.files())} schemas to {options.write}")
