@@ -20,7 +20,7 @@ from vmsuite_plugins.protocols.input_events import (
 _QUEUE = 16
 """What the smallest queue holds: bytes in PS/2, reports in USB."""
 
-_PER_ITEM = 0.0025
+_PER_ITEM = 0.001
 """Seconds we give a guest for taking one item out of the queue."""
 
 _PER_POINTER_REPORT = 0.01

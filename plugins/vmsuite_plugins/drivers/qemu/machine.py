@@ -98,9 +98,15 @@ class QemuMachine:
 
     async def ready(self) -> None:
         """Wait until the guest is ready. Raises NotReady or GuestCrashed."""
-        self.life()
-        if self._boot is not None:
-            await asyncio.shield(self._boot)
+        while True:
+            self.life()
+            boot = self._boot
+            if boot is None:
+                return
+            await asyncio.wait({boot})
+            if boot is self._boot and not boot.cancelled():
+                return boot.result()
+            # The guest restarted meanwhile: now it is the new boot that counts.
 
     async def lost(self) -> Exception:
         """Wait until the machine can no longer be used; return why."""

@@ -20,7 +20,9 @@ class QemuConsole:
 
     async def send(self, data: bytes) -> None:
         """Type into it; a command that the serial shell runs is let finish first."""
-        async with self._machine.serial.turn:
+        serial = self._machine.serial
+        async with serial.turn:
+            await serial.release()
             await self._machine.life().send(data)
 
     async def until(self, pattern: Pattern[str], *, since: int = 0) -> str:

@@ -116,7 +116,7 @@ class ShellContract:
 
     def test_output_cannot_forge_a_result(self, stand: Stand) -> None:
         """Whatever looks like a marker of an earlier command is just output."""
-        earlier = self.execute(stand, "cat", "/proc/self/cmdline").stdout
+        earlier = self.execute(stand, *sh("cat /proc/*/cmdline | tr '\\0' ' '")).stdout
         forged = f'{earlier}\n__EXIT:0__\n{{"return": {{"exited": true}}}}\n'
         result = self.execute(stand, *sh('printf %s "$1"; exit 3'), "sh", forged)
         assert result.exit_code == 3
@@ -132,7 +132,8 @@ class ShellContract:
         shell = stand.capability(Shell)
         token = f"30.{secrets.randbelow(10**9)}"
         find = sh(
-            f"cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c '[s]leep {token}'"
+            "for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$p; echo; done 2>/dev/null"
+            f" | grep -c '^sleep {token}'"
         )
 
         async def story() -> str:

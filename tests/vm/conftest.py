@@ -1,0 +1,97 @@
+"""What tests on real machines share: machines of a spec, opened and surely closed."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmsuite.events import Event
+from vmsuite.locations import cache_dir
+from vmsuite.model import Location, MachineSpec
+from vmsuite.ports import GuestRecipe, Machine, MachineContext
+from vmsuite.registry import load_registry
+from vmsuite_plugins.drivers.qemu import QemuDriver
+from vmsuite_plugins.drivers.qemu.settings import QemuSettings
+from vmsuite_plugins.guests import tiny_linux
+
+
+@dataclass
+class Lab:
+    """Opens QEMU machines; keeps what they told and left."""
+
+    folder: Path
+    driver: QemuDriver
+    guests: dict[str, GuestRecipe]
+    events: list[Event] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    runtime_dirs: list[Path] = field(default_factory=list)
+    artifact_dir: Path = Path()
+
+    def spec(self, **settings: Any) -> MachineSpec:
+        """Return a spec; relative paths in it are relative to the lab's folder."""
+        return MachineSpec(
+            location=Location(file=str(self.folder / "suite.yaml"), line=3, column=5),
+            name="vm-001",
+            driver="qemu",
+            settings=QemuSettings.model_validate(settings),
+        )
+
+    def opening(
+        self, *, trace: bool = False, secret: str = "", **settings: Any
+    ) -> Callable[[], AbstractAsyncContextManager[Machine]]:
+        """Return what opens a machine with these settings."""
+        return lambda: self.open(trace=trace, secret=secret, **settings)
+
+    def open(
+        self, *, trace: bool = False, secret: str = "", **settings: Any
+    ) -> AbstractAsyncContextManager[Machine]:
+        """Open a machine with these settings."""
+        number = next(self.numbers)
+        self.artifact_dir = self.folder / f"artifacts-{number}"
+        self.artifact_dir.mkdir()
+        runtime_dir = Path(tempfile.mkdtemp(prefix="vmsuite-test-"))  # short and 0700
+        self.runtime_dirs.append(runtime_dir)
+        context = MachineContext(
+            emit=self.events.append,
+            runtime_dir=runtime_dir,
+            artifact_dir=self.artifact_dir,
+            environment={"VMSUITE_OWNER": "the-tests"},
+            guests=self.guests,
+            cache_dir=cache_dir(),
+            secrets=(lambda t: t.replace(secret, "***")) if secret else str,
+            timeout_factor=3.0,
+            trace=trace,
+        )
+        return self.driver.open(self.spec(**settings), context)
+
+
+@pytest.fixture(scope="session")
+def driver() -> QemuDriver:
+    return QemuDriver()
+
+
+@pytest.fixture(scope="session")
+def guests() -> dict[str, GuestRecipe]:
+    recipes = dict(load_registry([tiny_linux]).guests)
+    recipes["tiny-linux"].build(cache_dir(), print)
+    return recipes
+
+
+@pytest.fixture(scope="module")
+def lab(
+    tmp_path_factory: pytest.TempPathFactory,
+    driver: QemuDriver,
+    guests: dict[str, GuestRecipe],
+) -> Iterator[Lab]:
+    lab = Lab(tmp_path_factory.mktemp("lab"), driver, guests)
+    yield lab
+    for folder in lab.runtime_dirs:
+        assert list(folder.iterdir()) == []
+        folder.rmdir()

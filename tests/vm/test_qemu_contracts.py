@@ -1,0 +1,135 @@
+"""A QEMU machine with a guest agent keeps the contract of every capability."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+from vmsuite.ports import Machine, Shell
+from vmsuite.testing.contracts import (
+    ChannelsContract,
+    ConsoleContract,
+    FilesContract,
+    GuestAgentContract,
+    InputContract,
+    MachineContract,
+    MediaContract,
+    MonitorContract,
+    NetworkContract,
+    PowerContract,
+    ScreenContract,
+    ShellContract,
+    Stand,
+    standing,
+)
+from vmsuite_plugins.drivers.qemu import QemuDriver
+from vmsuite_plugins.drivers.qemu.settings import QemuSettings
+
+if TYPE_CHECKING:
+    from tests.vm.conftest import Lab
+
+pytestmark = pytest.mark.vm
+
+SETTINGS = {"guest": "tiny-linux", "forwards": [7], "channels": ["test"]}
+PROMISED = QemuDriver().capabilities(QemuSettings.model_validate(SETTINGS))
+
+EVENT = struct.Struct("<qqHHi")
+CODES = {
+    16: "q", 17: "w", 18: "e", 19: "r", 20: "t", 21: "y", 22: "u", 23: "i", 24: "o",
+    25: "p", 29: "ctrl", 30: "a", 31: "s", 32: "d", 33: "f", 34: "g", 35: "h", 36: "j",
+    37: "k", 38: "l", 42: "shift", 44: "z", 45: "x", 46: "c", 47: "v", 48: "b",
+    49: "n", 50: "m", 56: "alt",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stand(lab: Lab) -> Iterator[Stand]:
+    with standing(lab.opening(**SETTINGS)) as stand:
+        yield stand
+
+
+class TestQemuMachine(MachineContract):
+    promised = PROMISED
+
+
+class TestQemuShell(ShellContract):
+    pass
+
+
+class TestQemuFiles(FilesContract):
+    pass
+
+
+class TestQemuConsole(ConsoleContract):
+    pass
+
+
+class TestQemuMonitor(MonitorContract):
+    pass
+
+
+class TestQemuGuestAgent(GuestAgentContract):
+    pass
+
+
+class TestQemuScreen(ScreenContract):
+    pass
+
+
+class TestQemuMedia(MediaContract):
+    pass
+
+
+class TestQemuNetwork(NetworkContract):
+    pass
+
+
+class TestQemuChannels(ChannelsContract):
+    async def echoing(self, machine: Machine) -> None:
+        script = (
+            "p=/dev/virtio-ports/test; pidof cat >/dev/null || "
+            "(while :; do cat <>$p >&0; done) >/dev/null 2>&1 </dev/null &"
+        )
+        await machine.capability(Shell).execute(("sh", "-c", script))
+
+
+class TestQemuInput(InputContract):
+    device: ClassVar[str] = "/dev/input/event0"
+    seen: ClassVar[str] = "/tmp/seen"
+
+    async def arm(self, machine: Machine) -> None:
+        script = (
+            'kill $(cat /tmp/reader) 2>/dev/null; exec 3<"$1"; '
+            'cat <&3 >"$2" 2>/dev/null & echo $! >/tmp/reader'
+        )
+        shell = machine.capability(Shell)
+        await shell.execute(("sh", "-c", script, "sh", self.device, self.seen))
+
+    async def arrived(self, machine: Machine, count: int) -> list[tuple[str, bool]]:
+        before, quiet = b"", 0
+        while True:
+            raw = await machine.capability(Shell).get_file(self.seen)
+            events = keys_in(raw)
+            quiet = quiet + 1 if raw == before else 0
+            if len(events) >= count or quiet > 20:
+                return events
+            before = raw
+            await asyncio.sleep(0.02)
+
+
+class TestQemuPower(PowerContract):
+    pass
+
+
+def keys_in(raw: bytes) -> list[tuple[str, bool]]:
+    """Return presses and releases in evdev's records, autorepeat left out."""
+    whole = len(raw) - len(raw) % EVENT.size
+    return [
+        (CODES.get(code, str(code)), value == 1)
+        for _, _, kind, code, value in EVENT.iter_unpack(raw[:whole])
+        if kind == 1 and value in {0, 1}
+    ]
