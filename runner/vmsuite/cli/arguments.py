@@ -41,7 +41,12 @@ def run_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--jobs", "-j", metavar="N", help="how many cases run at once; or 'auto' (1)"
     )
-    group.add_argument("--fail-fast", "-x", action="store_true", default=None)
+    group.add_argument(
+        *("--fail-fast", "-x"),
+        action="store_true",
+        default=None,
+        help="start no further case after the first failure",
+    )
     group.add_argument(
         "--timeout-factor", type=float, metavar="F", help="stretch every time limit"
     )
@@ -53,8 +58,17 @@ def run_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("output")
     group.add_argument("--log-dir", metavar="DIR", help="instead of logs/")
     group.add_argument("--junit-xml", metavar="FILE", help="one file of the whole run")
-    group.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
-    group.add_argument("--trace-qmp", action="store_true", default=None)
+    group.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        help="what the program itself says on stderr (warning)",
+    )
+    group.add_argument(
+        "--trace-qmp",
+        action="store_true",
+        default=None,
+        help="keep every message to and from QEMU beside the console",
+    )
     group.add_argument(
         "--plain", action="store_true", help="one line per case, also on a terminal"
     )
@@ -96,7 +110,12 @@ def _selection(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tags", metavar="TAGS", help="cases with one of these; !tag keeps them out"
     )
-    group.add_argument("--last-failed", "--lf", action="store_true", default=None)
+    group.add_argument(
+        *("--last-failed", "--lf"),
+        action="store_true",
+        default=None,
+        help="only cases that did not pass when their suite ran last",
+    )
     group.add_argument(
         "--machine", metavar="NAME", help="what machine names mean that are not known"
     )
@@ -115,8 +134,10 @@ def _output(parser: argparse._ActionsContainer, what: str = "") -> None:
 
 def _lint(parser: argparse.ArgumentParser) -> None:
     _paths(parser)
-    parser.add_argument("--machine", metavar="NAME")
-    parser.add_argument("--config", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--machine", metavar="NAME", help="what machine names mean that are not known"
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
     parser.add_argument(
         "--strict", action="store_true", help="warnings count as errors"
     )
@@ -133,7 +154,12 @@ def _schema(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="print this one, e.g. steps/wait")
     parser.add_argument("--write", type=Path, metavar="DIR", help="write all of them")
     parser.add_argument(
-        "--check", type=Path, metavar="DIR", help="fail if DIR differs from the code"
+        "--check",
+        type=Path,
+        nargs="?",
+        const=Path("schemas"),
+        metavar="DIR",
+        help="fail if DIR (schemas) differs from what is installed",
     )
 
 
@@ -141,7 +167,9 @@ def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run_dir", type=Path, metavar="RUN_DIR", help="logs/<suite>/<timestamp>"
     )
-    parser.add_argument("--junit-xml", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--junit-xml", type=Path, metavar="FILE", help="write its JUnit file here, too"
+    )
 
 
 def _doctor(parser: argparse.ArgumentParser) -> None:
@@ -150,14 +178,14 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
 
 def _companion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("build", "list"))
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    _output(parser)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="these only")
+    _output(parser, "of list")
 
 
 def _guest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("build", "list"))
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    _output(parser)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="these only")
+    _output(parser, "of list")
 
 
 COMMANDS = {
