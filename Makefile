@@ -37,7 +37,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/run-suite schema --check
+	$(BIN)/run-suite schema --check schemas
 
 format: setup
 	$(BIN)/ruff check --fix .
