@@ -154,7 +154,7 @@ def test_two_runs_in_one_folder_at_once_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_an_unwritable_log_folder_is_told_before_anything_runs(tmp_path: Path) -> None:
-    (tmp_path / "suite.yaml").write_text(SUITE)
+    (tmp_path / "suite.yaml").write_text(SUITE.replace("./deaf", "tcp-echo"))
     (tmp_path / "logs").write_text("a file where the folder should be")
     ended = subprocess.run(
         [RUN_SUITE, "suite.yaml", "-k", "first"],
