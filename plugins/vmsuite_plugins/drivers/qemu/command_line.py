@@ -16,6 +16,9 @@ _POINTERS = {
     "usb-tablet": ("usb-tablet,bus=usb0.0",),
     "virtio-tablet": ("virtio-tablet-pci",),
 }
+# QEMU opens a drive read-only until something writes; a set of descriptors has only
+# the one that both reads and writes.
+_WRITABLE = "auto-read-only=off"
 _CARDS = {"std": ("VGA",), "virtio": ("virtio-vga",)}
 
 
@@ -114,7 +117,8 @@ def _firmware(machine: Blueprint) -> Iterator[str]:
         yield from ("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}")
         own = machine.firmware_variables
         yield from ("-add-fd", f"fd={own},set={own}")
-        yield from ("-drive", f"if=pflash,format=raw,unit=1,file=/dev/fdset/{own}")
+        drive = f"if=pflash,format=raw,unit=1,{_WRITABLE}"
+        yield from ("-drive", f"{drive},file=/dev/fdset/{own}")
 
 
 def _drives(machine: Blueprint) -> Iterator[str]:
@@ -122,7 +126,7 @@ def _drives(machine: Blueprint) -> Iterator[str]:
         node = f"disk{number}"
         yield from ("-add-fd", f"fd={overlay},set={overlay}")
         drive = f"if=none,id={node}-drive,format=qcow2,cache=unsafe,discard=unmap"
-        yield from ("-drive", f"{drive},file=/dev/fdset/{overlay}")
+        yield from ("-drive", f"{drive},{_WRITABLE},file=/dev/fdset/{overlay}")
         yield from (
             "-device",
             f"virtio-blk-pci,drive={node}-drive,id={node},bootindex={number + 1}",
