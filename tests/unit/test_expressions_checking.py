@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmsuite.expressions import ExpressionError, Templates, Trouble
@@ -113,6 +113,7 @@ def test_what_cannot_be_parsed_names_nothing() -> None:
     assert TEMPLATES.names("{{ a b }}") == frozenset()
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab'\"{}()[].|~+ is1", max_size=25))
 def test_what_is_checked_sound_can_be_compiled(expression: str) -> None:
     """Whatever fails then fails with an error of its own, never with a traceback."""
@@ -125,6 +126,7 @@ def test_what_is_checked_sound_can_be_compiled(expression: str) -> None:
         assert wrong is None
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="a'\"{}([ ", max_size=20))
 def test_a_text_is_checked_and_rendered_alike(text: str) -> None:
     troubles = list(TEMPLATES.check(text))
@@ -155,6 +157,7 @@ def test_expressions_that_differ_in_literals_share_a_shape(
     assert shape_of(expression) == shape
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab01.'\"[]()|+~ _x", max_size=20))
 def test_the_shape_is_as_sound_and_needs_the_same_names(expression: str) -> None:
     sandbox = Sandbox({})

@@ -6,7 +6,7 @@ from collections import ChainMap
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmsuite.errors import CheckFailed, PlatformError
@@ -156,12 +156,14 @@ def test_what_a_guest_sent_is_not_rendered() -> None:
     assert TEMPLATES.evaluate("kernel.stdout ~ '{{ n }}'", hostile).endswith("{{ n }}")
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("{}%#$' \n\\ab"), max_size=30))
 def test_text_from_outside_comes_through_unchanged(text: str) -> None:
     assert TEMPLATES.render("{{ x }}", {"x": text}) == text
     assert TEMPLATES.render("<{{ x }}>", {"x": text}) == f"<{text}>"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40).filter(lambda text: "{{" not in text))
 def test_plain_text_means_itself(text: str) -> None:
     assert not TEMPLATES.is_template(text)
@@ -179,6 +181,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_every_value_passes_through_an_expression(value: Any) -> None:
     assert TEMPLATES.render("{{ x }}", {"x": value}) == value

@@ -127,7 +127,7 @@ def streamed(made: Masker, pieces: list[bytes]) -> bytes:
 SMALL = st.text(alphabet="ab'", min_size=3, max_size=7)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     st.lists(SMALL, min_size=1, max_size=4),
     st.lists(st.text(alphabet="ab'c\"", max_size=9), max_size=12),
@@ -142,6 +142,7 @@ def test_any_split_of_a_stream_is_masked_as_the_whole(
     assert not any(secret in shown.decode().replace(MASK, "|") for secret in secrets)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(min_size=3, max_size=12), min_size=1, max_size=3),
     st.lists(st.text(max_size=12), max_size=4),

@@ -83,7 +83,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(max_examples=800)
+@settings(max_examples=800, deadline=None)
 @given(SCHEMAS, SCHEMAS, VALUES)
 def test_what_passes_quickly_passes_jsonschema(
     schema: dict[str, Any], other: dict[str, Any], value: Any
@@ -124,7 +124,7 @@ def real_schemas(registry: Registry) -> list[dict[str, Any]]:
     return made
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_the_schemas_of_real_kinds_agree_too(
     real_schemas: list[dict[str, Any]], data: st.DataObject
