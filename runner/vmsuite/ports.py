@@ -510,6 +510,14 @@ class Doctor(Protocol):
         """Yield what was found."""
 
 
+@runtime_checkable
+class Ticking(Protocol):
+    """What a listener has besides if it shows how time passes."""
+
+    def tick(self, now: float) -> None:
+        """See that time passes; ``now`` is seconds since the run began."""
+
+
 class PlanCheck(Protocol):
     """A check of whole plans that a plugin adds."""
 

@@ -31,13 +31,17 @@ from vmsuite.expressions import Templates
 from vmsuite.locations import cache_dir, runtime_dir
 from vmsuite.model import RunResult, Suite
 from vmsuite.planning.plan import Plan
-from vmsuite.ports import Listener
+from vmsuite.ports import Listener, Ticking
 from vmsuite.registry import Registry
 from vmsuite.reports import write_reports
 from vmsuite.results import Folder
 from vmsuite.run_folder import RunFolder, make_run_folder
 from vmsuite.secrets import Masker
 from vmsuite.timestamps import timestamp
+
+
+TICK = 0.25
+"""Seconds between two ticks of a live view."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +117,7 @@ async def _run(run: _Run) -> bool:
     """Run all cases; return whether somebody interrupted them."""
     session, fields = run.session, run.session.configuration.fields
     task = asyncio.current_task()
-    with _private_folder() as private, _signals(run, task):
+    with _private_folder() as private, _signals(run, task), _ticks(run):
         async with processes.guard(run.run_id, folders=[private]):
             services = Services(
                 registry=session.registry,
@@ -160,6 +164,25 @@ def _private_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _ticks(run: _Run) -> Iterator[None]:
+    """Let listeners show how time passes, also while nothing happens."""
+    ticking = [one for one in run.session.listeners if isinstance(one, Ticking)]
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            for listener in ticking:
+                listener.tick(run.clock())
+
+    task = asyncio.create_task(tick()) if ticking else None
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
 
 
 @contextmanager

@@ -103,6 +103,19 @@ def test_it_draws_ten_times_a_second_of_the_run_at_most(
     assert 15 <= screen.drawn.count("/1 done") <= 27
 
 
+def test_time_passes_on_screen_while_nothing_happens(
+    terminal: tuple[Screen, io.TextIOBase],
+) -> None:
+    screen, stream = terminal
+    events = events_of_run([ToldCase(name="boots")])
+    with view_on(stream, events) as view:
+        view.tick(0.5)  # nothing is there to be drawn yet
+        for event in events[:4]:
+            view.handle(event)
+        view.tick(events[3].at + 61.0)
+        screen.until("1m 1s")
+
+
 def test_notices_and_lines_outside_of_cases_are_shown(
     terminal: tuple[Screen, io.TextIOBase],
 ) -> None:

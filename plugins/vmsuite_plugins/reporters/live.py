@@ -30,7 +30,8 @@ FRAME = 0.1
 
 
 class LiveView:
-    """Draws the state of the run whenever an event comes, ten times a second at most.
+    """Draws the state of the run when events come or time passes, ten times a second
+    at most.
 
     Cases that did not pass are printed above for good; passed ones only if verbose.
     """
@@ -73,6 +74,12 @@ class LiveView:
                 self._print(Text(f"{one_line(event.case)} {line}", style="dim"))
         if event.at - self._drawn_at >= FRAME:
             self._drawn_at = event.at
+            self._live.update(Group(*self._rows()), refresh=True)
+
+    def tick(self, now: float) -> None:
+        """Draw how long everything runs by now."""
+        if self._live.is_started and now - self._drawn_at >= FRAME:
+            self._drawn_at = self._progress.now = now
             self._live.update(Group(*self._rows()), refresh=True)
 
     def close(self, run: RunResult) -> None:

@@ -44,6 +44,8 @@ async def run_attempt(
                 error = await _body(state, companions, stack, stock)
             companions.stop_judging()
             late = await _cleanup(state, case.cleanup)
+            # Before their machines go: a service must not see its guest vanish.
+            await companions.close()
             if error is None and late is not None:
                 error = late
                 error.message = f"passed, but its cleanup did not: {late.message}"
