@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from vmsuite.ports import (
     Screen,
     Shell,
 )
+from vmsuite.testing.contracts import Stand, standing
 from vmsuite_plugins.drivers.qemu.firmware import find_uefi
 from vmsuite_plugins.guests.tiny_linux.recipe import TinyLinux
 
@@ -69,40 +70,66 @@ POINTERS = {
 }
 
 
+async def check_devices(
+    guest: Machine, keyboard: str, pointer: str, display: str
+) -> None:
+    inputs = await sh(guest, "cat /proc/bus/input/devices")
+    assert f'"{DEVICES[keyboard]}"' in inputs
+    assert f'"{POINTERS[pointer]}"' in inputs
+    assert "10.0.2.15/24" in await sh(guest, "ip -4 addr show eth0")
+    ports = await sh(guest, "ls /dev/virtio-ports")
+    assert ports.split() == ["a.channel", "org.qemu.guest_agent.0"]
+    assert ("fb0" in await sh(guest, "ls /sys/class/graphics")) == (display != "none")
+
+
+@pytest.fixture(scope="module")
+def stand(lab: Lab) -> Iterator[Stand]:
+    """One machine for all tests that leave it as it was."""
+    with standing(
+        lab.opening(
+            guest="tiny-linux",
+            machine="pc",
+            keyboard="ps2",
+            pointer="ps2",
+            display="std",
+            channels=["a.channel"],
+        )
+    ) as stand:
+        yield stand
+
+
+def test_when_the_guest_is_ready_so_are_its_devices(stand: Stand) -> None:
+    stand.run(check_devices(stand.machine, "ps2", "ps2", "std"))
+
+
 @pytest.mark.parametrize(
-    ("machine", "keyboard", "pointer", "display"),
-    [
-        ("pc", "ps2", "ps2", "std"),
-        ("q35", "usb", "usb-tablet", "virtio"),
-        ("q35", "virtio", "virtio-tablet", "none"),
-    ],
+    ("keyboard", "pointer", "display"),
+    [("usb", "usb-tablet", "virtio"), ("virtio", "virtio-tablet", "none")],
 )
-def test_when_the_guest_is_ready_so_are_its_devices(
-    lab: Lab, machine: str, keyboard: str, pointer: str, display: str
+def test_other_devices_are_as_ready(
+    lab: Lab, keyboard: str, pointer: str, display: str
 ) -> None:
     async def use(guest: Machine) -> None:
-        inputs = await sh(guest, "cat /proc/bus/input/devices")
-        assert f'"{DEVICES[keyboard]}"' in inputs
-        assert f'"{POINTERS[pointer]}"' in inputs
-        assert "10.0.2.15/24" in await sh(guest, "ip -4 addr show eth0")
-        ports = await sh(guest, "ls /dev/virtio-ports")
-        assert ports.split() == ["a.channel", "org.qemu.guest_agent.0"]
-        assert ("fb0" in await sh(guest, "ls /sys/class/graphics")) == (
-            display != "none"
-        )
-        # Whatever nobody waits for any more is reaped by process 1.
-        await sh(guest, "(true & true &); (sleep 0.1 &) ; sleep 0.5")
-        assert " Z" not in await sh(guest, "ps -o stat | sed 's/^/ /'")
+        await check_devices(guest, keyboard, pointer, display)
 
     on_machine(
         lab,
         use,
-        machine=machine,
+        machine="q35",
         keyboard=keyboard,
         pointer=pointer,
         display=display,
         channels=["a.channel"],
     )
+
+
+def test_what_nobody_waits_for_is_reaped_by_process_1(stand: Stand) -> None:
+    async def use() -> None:
+        await sh(stand.machine, "(true & true &); (sleep 0.1 &) ; sleep 0.5")
+        states = await sh(stand.machine, "ps -o stat")
+        assert not [line for line in states.split() if line.startswith("Z")]
+
+    stand.run(use())
 
 
 @pytest.mark.skipif(find_uefi() is None, reason="OVMF is not installed")
@@ -113,28 +140,29 @@ def test_the_guest_boots_with_uefi_firmware(lab: Lab) -> None:
     on_machine(lab, use, firmware="uefi", machine="q35", memory="384M")
 
 
-def test_typed_keys_are_seen_by_the_shell_on_the_screen(lab: Lab) -> None:
-    async def use(guest: Machine) -> None:
-        keys = guest.capability(Input)
+def test_typed_keys_are_seen_by_the_shell_on_the_screen(stand: Stand) -> None:
+    async def use() -> None:
+        keys = stand.capability(Input)
         await keys.press([KeyPress((key,)) for key in ("p", "w", "d", "ret")])
         # The shell's own answer to what was typed, not the echo alone.
         screen = "fold -w 160 /dev/vcs1"
-        await sh(guest, f"until {screen} | grep -q '^/root'; do sleep 0.1; done")
-        text = await sh(guest, screen)
+        await sh(
+            stand.machine, f"until {screen} | grep -q '^/root'; do sleep 0.1; done"
+        )
+        text = await sh(stand.machine, screen)
         assert re.search(r"tiny-linux:/root# pwd\s+/root\s+tiny-linux:/root#", text)
-        width, height = await guest.capability(Screen).size()
-        assert (width, height) == (1280, 800)
+        assert await stand.capability(Screen).size() == (1280, 800)
 
-    on_machine(lab, use, keyboard="ps2")
+    stand.run(use())
 
 
-def test_the_serial_shell_prompts_works_and_comes_back(lab: Lab) -> None:
+def test_the_serial_shell_prompts_works_and_comes_back(stand: Stand) -> None:
     image = TinyLinux().built(cache_dir())
     assert image is not None
     prompt = re.compile(image.serial_prompt)
 
-    async def use(guest: Machine) -> None:
-        console = guest.capability(Console)
+    async def use() -> None:
+        console = stand.capability(Console)
         await console.until(prompt)
         for command in (b"echo $((6*7)) $HOME; tty\r", b"exit\r"):
             mark = console.mark()
@@ -143,7 +171,22 @@ def test_the_serial_shell_prompts_works_and_comes_back(lab: Lab) -> None:
         assert "42 /root" in console.text()
         assert "/dev/ttyS0" in console.text()
 
-    on_machine(lab, use)
+    stand.run(use())
+
+
+def test_the_agent_comes_back_when_it_is_killed(stand: Stand) -> None:
+    async def use() -> None:
+        console = stand.capability(Console)
+        before = await sh(stand.machine, "pidof qemu-ga")
+        mark = console.mark()
+        await console.send(
+            b"killall -9 qemu-ga; until pidof qemu-ga; do sleep 0.1; done; "
+            b"echo now $(pidof qemu-ga).\r"
+        )
+        after = await console.until(re.compile(r"now (\d+)\."), since=mark)
+        assert before.strip() not in after
+
+    stand.run(use())
 
 
 def test_disks_and_media_are_mounted_by_the_kernels_own_modules(
@@ -187,29 +230,7 @@ def iso_image(name: bytes) -> bytes:
     return bytes(16 * sector) + b"".join(s.ljust(sector, b"\0") for s in sectors)
 
 
-def test_the_agent_comes_back_when_it_is_killed(lab: Lab) -> None:
-    async def use(guest: Machine) -> None:
-        console = guest.capability(Console)
-        before = await sh(guest, "pidof qemu-ga")
-        await console.send(
-            b"killall -9 qemu-ga; until pidof qemu-ga; do sleep 0.1; done; echo now $(pidof qemu-ga).\r"
-        )
-        after = await console.until(re.compile(r"now (\d+)\."))
-        assert before.strip() not in after
-
-    on_machine(lab, use)
-
-
-def test_the_power_button_powers_off(lab: Lab) -> None:
-    async def use(guest: Machine) -> None:
-        monitor = guest.capability(Monitor)
-        await monitor.qmp("system_powerdown", None)
-        await monitor.wait_event("SHUTDOWN", {"guest": True})
-
-    on_machine(lab, use)
-
-
-def test_a_clean_shutdown_tells_processes_and_keeps_what_was_written(
+def test_shutdown_and_power_button_end_the_guest_and_lose_nothing(
     lab: Lab, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk.raw"
@@ -228,5 +249,9 @@ def test_a_clean_shutdown_tells_processes_and_keeps_what_was_written(
         assert await power.status() == "off"
         await power.start()
         assert await sh(guest, "mount /dev/vda /mnt && cat /mnt/file") == "told\n"
+
+        monitor = guest.capability(Monitor)
+        await monitor.qmp("system_powerdown", None)
+        await monitor.wait_event("SHUTDOWN", {"guest": True})
 
     on_machine(lab, use, disk=disk)
