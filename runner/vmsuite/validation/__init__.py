@@ -2,10 +2,10 @@
 
 ``Validator.check`` returns the findings about a document; ``SchemaBook`` holds the
 schemas of what is installed. Both come from the typed fields of step classes, driver
-settings and ``vmsuite.validation.fields``.
+settings, and the classes of ``vmsuite.validation.fields``.
 """
 
-from vmsuite.validation.fields import is_variable_source
+from vmsuite.validation.parts import is_variable_source
 from vmsuite.validation.reserved import MissingPlugin
 from vmsuite.validation.schema_book import SchemaBook
 from vmsuite.validation.validator import Validator

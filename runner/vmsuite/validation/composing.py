@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from vmsuite.kinds import ConditionKind, Kind, StepKind
 from vmsuite.validation.fields import EnvelopeFields
 from vmsuite.validation.normal import Schema, normal_schema, with_aliases
+from vmsuite.validation.parts import Fields
 from vmsuite.validation.templating import (
     TEMPLATE_SCHEMA,
     templated_properties,
@@ -98,10 +99,10 @@ def machine_schema(settings: type[BaseModel], driver: str, *, default: bool) -> 
     return {**made, "required": required} if required else made
 
 
-def fields_schema(model: type[BaseModel], *, templates: bool) -> Schema:
-    """Return the schema of a class of ``vmsuite.validation.fields``."""
+def fields_schema(model: type[Fields]) -> Schema:
+    """Return the schema of what may be written beside steps and machines."""
     schema = normal_schema(model)
-    return templated_properties(schema) if templates else schema
+    return templated_properties(schema) if model.templates else schema
 
 
 def _composed(

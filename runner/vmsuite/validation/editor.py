@@ -7,14 +7,9 @@ from collections.abc import Iterable, Mapping
 from vmsuite.registry import Registry
 from vmsuite.validation import reserved
 from vmsuite.validation.composing import fields_schema
-from vmsuite.validation.fields import (
-    VARIABLE_MARKS,
-    CaseFields,
-    CompanionFields,
-    SuiteFields,
-    VariableFields,
-)
+from vmsuite.validation.fields import CaseFields, SuiteFields
 from vmsuite.validation.normal import Schema
+from vmsuite.validation.parts import VARIABLE_MARKS, CompanionFields, VariableFields
 from vmsuite.validation.templating import TEMPLATE_SCHEMA
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -109,18 +104,18 @@ def suite_schema(registry: Registry) -> Schema:
 
 def suite_fields() -> Schema:
     """Return the schema of what stands at the top of a suite."""
-    return _with_companions(fields_schema(SuiteFields, templates=False))
+    return _with_companions(fields_schema(SuiteFields))
 
 
 def case_fields() -> Schema:
     """Return the schema of a case."""
-    return _with_companions(fields_schema(CaseFields, templates=False))
+    return _with_companions(fields_schema(CaseFields))
 
 
 def _with_companions(schema: Schema) -> Schema:
     companions = {
         **schema["properties"]["companions"],
-        "items": fields_schema(CompanionFields, templates=True),
+        "items": fields_schema(CompanionFields),
     }
     return {
         **schema,
@@ -221,7 +216,7 @@ def _machine(registry: Registry) -> Schema:
 
 
 def _variables(written: Schema) -> Schema:
-    source = fields_schema(VariableFields, templates=False)
+    source = fields_schema(VariableFields)
     marked = [{"required": [mark]} for mark in sorted(VARIABLE_MARKS)]
     return {
         "type": "object",

@@ -15,7 +15,7 @@ from vmsuite.validation import editor
 from vmsuite.validation.catalogue import Absent, Catalogue, Found, Known
 from vmsuite.validation.composing import fields_schema
 from vmsuite.validation.explain import Fault, Pointer
-from vmsuite.validation.fields import VariableFields, is_variable_source
+from vmsuite.validation.parts import VariableFields, is_variable_source
 from vmsuite.validation.reserved import MissingPlugin
 from vmsuite.validation.shape import Shape
 from vmsuite.validation.words import seen
@@ -31,7 +31,7 @@ class Validator:
         self._templates = Templates(registry.functions)
         self._suite = Shape(editor.suite_fields())
         self._case = Shape(editor.case_fields())
-        self._variable = Shape(fields_schema(VariableFields, templates=False))
+        self._variable = Shape(fields_schema(VariableFields))
 
     def check(self, document: Document) -> list[Finding]:
         """Return what is wrong, in the order of the document.
