@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import vmsuite.testing.fake
 import vmsuite_plugins.dialects.atp
@@ -10,6 +11,11 @@ import vmsuite_plugins.reporters
 import vmsuite_plugins.steps
 from vmsuite.registry import Registry, load_registry
 from vmsuite.testing.lab import Lab
+
+
+# A deadline measures the host, and hosts are busy.
+settings.register_profile("any-host", deadline=None)
+settings.load_profile("any-host")
 
 
 @pytest.fixture(scope="session")

@@ -113,7 +113,7 @@ def test_time_passes_on_screen_while_nothing_happens(
         for event in events[:4]:
             view.handle(event)
         view.tick(events[3].at + 61.0)
-        screen.until("1m 1s")
+        screen.until("smoke/boots  1m 2s")
 
 
 def test_notices_and_lines_outside_of_cases_are_shown(
