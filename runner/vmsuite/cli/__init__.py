@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from collections.abc import Sequence
 
+from vmsuite.cli import streams
 from vmsuite.cli.arguments import COMMANDS, command_parser, run_parser
-from vmsuite.errors import InvalidSuite, VmsuiteError
+from vmsuite.cli.streams import tell
+from vmsuite.errors import InvalidSuite, UsageError, VmsuiteError
 
 USAGE_ERROR = 2
 BROKEN = 3
 INTERRUPTED = 130
 
+_OF_THE_HOST = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``run-suite``; returns the exit code, never a traceback for bad input."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    streams.secure()
+    return streams.finish(_code(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _code(arguments: list[str]) -> int:
     try:
         return _dispatch(arguments)
     except InvalidSuite as error:
         for finding in error.findings:
-            print(finding, file=sys.stderr)
+            tell(finding)
         return USAGE_ERROR
     except VmsuiteError as error:
-        print(f"run-suite: {error}", file=sys.stderr)
-        return _exit_code(error)
+        tell(f"run-suite: {error}")
+        return USAGE_ERROR if isinstance(error, UsageError) else BROKEN
     except KeyboardInterrupt:
-        print("run-suite: interrupted", file=sys.stderr)
+        tell("run-suite: interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has enough; Python must not try to flush the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is no failed test
+        return _broken(error)
+
+
+def _broken(error: Exception) -> int:
+    """Say why nothing could go on; a traceback only where words cannot say it."""
+    if isinstance(error, MemoryError):
+        tell("run-suite: out of memory")
+    elif isinstance(error, OSError) and error.filename is not None:
+        tell(f"run-suite: {error.filename}: {error.strerror}")
+    elif isinstance(error, OSError) and error.errno in _OF_THE_HOST:
+        tell(f"run-suite: this host lets it go no further: {error.strerror}")
+    else:
+        import traceback  # noqa: PLC0415 - only a fault pays for it
+
+        tell("".join(traceback.format_exception(error)).rstrip())
+        tell("run-suite: this is a fault of run-suite or a plugin, not of a suite")
+    return BROKEN
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -48,9 +70,3 @@ def _dispatch(arguments: list[str]) -> int:
     from vmsuite.cli.run import run  # noqa: PLC0415
 
     return run(options)
-
-
-def _exit_code(error: VmsuiteError) -> int:
-    from vmsuite.errors import UsageError  # noqa: PLC0415
-
-    return USAGE_ERROR if isinstance(error, UsageError) else BROKEN
