@@ -82,10 +82,12 @@ def test_what_a_user_types_waits_for_a_command_to_end(stand: Stand) -> None:
     async def story() -> str:
         shell, console = stand.capability(Shell), stand.capability(Console)
         since = console.mark()
-        running = asyncio.create_task(shell.execute(("sleep", "0.3")))
-        await asyncio.sleep(0)
+        script = "sleep 0.3; echo finished >/dev/console"
+        running = asyncio.create_task(shell.execute(("sh", "-c", script)))
+        await console.until(re.compile(":here"), since=since)
         await console.send(b"echo typed$((40+2))\n")
-        assert running.done()
+        assert "finished" in console.text(since=since)
+        await running
         return await console.until(re.compile(r"typed42"), since=since)
 
     assert stand.run(story()) == "typed42"

@@ -39,7 +39,7 @@ class QemuPower:
         over = machine.life().over
         machine.expect_off("it was shut down")
         await self._ask("powerdown", "system_powerdown", "poweroff", over)
-        await self._within(over, "power off")
+        await self._within(over, "powering off")
         await machine.power_off("it was shut down")
 
     async def destroy(self) -> None:
@@ -49,10 +49,10 @@ class QemuPower:
     async def reboot(self) -> None:
         """Ask the guest to restart and wait until it is ready again."""
         machine = self._machine
+        over = machine.life().over
         restarted = machine.restarts.ask()
-        machine.life()
         await self._ask("reboot", None, "reboot", restarted)
-        await self._within(restarted, "restart")
+        await self._within(restarted, "restarting", instead=over)
         await machine.ready()
 
     async def reset(self) -> None:
@@ -60,7 +60,7 @@ class QemuPower:
         machine = self._machine
         restarted = machine.restarts.ask()
         await machine.monitor("system_reset")
-        await self._within(restarted, "restart")
+        await self._within(restarted, "restarting")
         await machine.ready()
 
     async def pause(self) -> None:
@@ -123,12 +123,22 @@ class QemuPower:
                 hint="destroy or reset it instead",
             ) from saying.exception()
 
-    async def _within(self, done: asyncio.Future[Any], what: str) -> None:
+    async def _within(
+        self,
+        done: asyncio.Future[Any],
+        what: str,
+        instead: asyncio.Future[Any] | None = None,
+    ) -> None:
+        """Wait for what was asked for, unless something else happens instead."""
         limit = _ENDS_WITHIN * self._machine.context.timeout_factor
-        await asyncio.wait({done}, timeout=limit)
+        either = {done} if instead is None else {done, instead}
+        await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if not done.done():
+            off = instead is not None and instead.done()
             raise CheckFailed(
-                f"machine {self._machine.name!r}: the guest did not {what} "
-                f"within {limit:g} s",
+                f"machine {self._machine.name!r}: the guest "
+                + ("powered off" if off else "did nothing")
+                + f" instead of {what}"
+                + ("" if off else f" within {limit:g} s"),
                 evidence=self._machine.console.tail(),
             )

@@ -69,7 +69,7 @@ def _speaks_linux(blueprint: Blueprint, image: GuestImage | None) -> bool:
 def _kernel(image: GuestImage | None, firmware: str) -> Path | None:
     if image is None:
         return None
-    return image.efi_kernel if firmware == "uefi" and image.efi_kernel else image.kernel
+    return (image.efi_kernel if firmware == "uefi" else None) or image.kernel
 
 
 def base_of(spec: MachineSpec) -> Path:

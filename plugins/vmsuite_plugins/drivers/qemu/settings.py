@@ -82,7 +82,7 @@ class QemuSettings(BaseModel):
     machine: Annotated[
         Literal["q35", "pc"],
         Field(description="Mainboard: q35 (PCI Express) or pc (i440FX)."),
-    ] = "pc"
+    ] = "q35"
     accel: Annotated[
         Literal["auto", "kvm", "tcg"],
         Field(
