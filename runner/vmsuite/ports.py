@@ -419,7 +419,7 @@ class StepContext(Protocol):
         """Keep a value for later templates."""
 
     def evaluate(self, expression: str) -> Json:
-        """Evaluate a bare expression. Raises CheckFailed naming what is wrong."""
+        """Evaluate a bare expression. Raises ExpressionError naming what is wrong."""
 
     async def run_block(
         self, steps: Sequence[Step], variables: Mapping[str, Json] | None = None

@@ -197,3 +197,50 @@ def test_a_secret_without_a_value_is_found(lab: Lab) -> None:
     (finding,) = lab.findings(text, running=True)
     assert finding.severity == "error"
     assert "NOT_SET_ANYWHERE is not set" in finding.message
+
+
+VDI = """
+    name: s
+    cases:
+      - name: c
+        steps:
+          - {type: vdi_action, action: get_user_domain, user_id: u, capture_output: d}
+          - {type: run, command: "echo {{ d.id }}"}
+    """
+
+
+def test_a_step_of_a_missing_plugin_is_a_warning_until_it_should_run(lab: Lab) -> None:
+    (warning,) = lab.findings(VDI)
+    assert warning.severity == "warning"
+    assert "vdi_action: get_user_domain" in warning.message
+    with pytest.raises(InvalidSuite):
+        lab.run(VDI)
+
+
+def test_one_mistake_gives_one_finding(lab: Lab) -> None:
+    text = """
+        name: s
+        vars: {a: "{{ broken"}
+        machines: {vm: {driver: fake, screan: 1x1}}
+        cases:
+          - name: c
+            steps:
+              - {type: wait, until: {condition: no_such}}
+              - {type: virtualization_action, action: connect}
+              - {type: run, comand: x}
+              - {type: wait, duration: soon}
+              - {type: virtualization_action, action: send_key, key: entr, machine: vm}
+        """
+    lines = [finding.location.line for finding in lab.findings(text)]
+    assert lines == [2, 3, 7, 8, 9, 10, 11]
+
+
+def test_a_secret_too_short_to_be_masked_is_told(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHORT", "ab")
+    (warning,) = lab.findings(
+        "name: s\nvars: {pw: {secret: true, env: SHORT}}\n"
+        "cases: [{name: c, steps: [{type: run, command: 'true'}]}]\n"
+    )
+    assert "too short to be masked" in warning.message

@@ -20,7 +20,7 @@ from vmsuite.planning.variables import Variables
 from vmsuite.registry import Registry
 from vmsuite.secrets import Masker
 from vmsuite.slugs import slugify, unique_slugs
-from vmsuite.validation import Validator
+from vmsuite.validation import MissingPlugin, Validator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,8 @@ class Planner:
     running: bool = True
     """False for lint and list: what only a run needs is a warning then."""
     _findings: dict[tuple[Location, str], Finding] = field(default_factory=dict)
+    _refused: set[Location] = field(default_factory=set)
+    """The places that reading and validation have found something at."""
     _checked: set[tuple[str, Location]] = field(default_factory=set)
 
     def plan(self, paths: Sequence[Path], selection: Selection) -> Plan:
@@ -64,7 +66,7 @@ class Planner:
         loader = Loader(
             registry=self.registry,
             validator=Validator(self.registry),
-            report=self._report,
+            report=self._refuse,
         )
         files = [loader.load(path) for path in find_files(paths)]
         whole = [self._suite(file) for file in files if file is not None]
@@ -89,8 +91,23 @@ class Planner:
             findings=tuple(sorted(self._findings.values(), key=_by_place)),
         )
 
+    def _refuse(self, finding: Finding) -> None:
+        """Keep a finding of reading and validation."""
+        if self.running and isinstance(finding, MissingPlugin):
+            finding = replace(finding, severity=Severity.ERROR)
+        self._refused.add(finding.location)
+        self._keep(finding)
+
     def _report(self, finding: Finding) -> None:
-        """Keep a finding, once; a place that validation named needs no second one."""
+        """Keep a finding of planning, unless validation has named the same place: one
+        mistake gives one finding.
+        """
+        if finding.location not in self._refused:
+            self._keep(finding)
+
+    def _keep(self, finding: Finding) -> None:
+        if (masked := self.masker.mask(finding.message)) != finding.message:
+            finding = replace(finding, message=masked)
         self._findings.setdefault((finding.location, finding.message), finding)
 
     def _suite(self, file: SuiteFile) -> Suite:
@@ -159,7 +176,7 @@ class Planner:
                 self.registry,
                 self.templates,
                 self._report,
-                frozenset(place for place, _ in self._findings),
+                self._refused,
             ),
             templates=self.templates,
             workspace=self.configuration.workspace,

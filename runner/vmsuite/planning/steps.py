@@ -20,6 +20,14 @@ from vmsuite.registry import Registry
 Report = Callable[[Finding], None]
 
 
+class NotInstalled(StepKind):
+    """A step whose type nothing installed serves: it has a place, and perhaps captures
+    something; validation has named it, so it is never run.
+    """
+
+    type = "?"
+
+
 class StepBuilder:
     """Makes the model's steps; what is wrong is reported and left out.
 
@@ -44,53 +52,51 @@ class StepBuilder:
         """Return the steps of a written list."""
         if not isinstance(written, LocatedList):
             return ()
-        steps = (self.step(raw) for raw in written if isinstance(raw, LocatedDict))
-        return tuple(step for step in steps if step is not None)
+        return tuple(self.step(raw) for raw in written if isinstance(raw, LocatedDict))
 
-    def step(self, raw: LocatedDict) -> Step | None:
-        """Return one step, or None where its type or action is unknown."""
-        kind = self._kind(raw)
-        if kind is None:
-            return None
+    def step(self, raw: LocatedDict) -> Step:
+        """Return one step; it is not sound where validation refused any of it."""
+        kind = self._kind(raw) or NotInstalled
         shape = shape_of(kind)
-        fields: dict[str, Json] = {}
-        blocks: dict[str, tuple[Step, ...]] = {}
-        conditions: dict[str, Condition] = {}
-        rest = raw.replaced({})
-        for key, value in raw.items():
-            if key in shape.blocks:
-                blocks[key] = self.block(value)
-            elif key in shape.conditions and not kind.takes_condition:
-                condition = self.condition(value)
-                if condition is not None:
-                    conditions[key] = condition
-            elif key in shape.own:
-                fields[key] = value
-            elif key not in shape.envelope and key not in {"type", "action"}:
-                rest[key] = value
         envelope = _envelope(raw, shape)
-        if kind.takes_condition:
-            fields.pop("condition", None)
-            rest["condition"] = raw.get("condition")
-            condition = self.condition(rest, machine=envelope.machine)
-            if condition is None:
-                return None
-            conditions["condition"] = condition
-        whole = {**fields, **blocks, **conditions}
-        sound = self._is_sound(raw)
-        templated = self._templated(fields, shape)
+        fields = raw.replaced({k: v for k, v in raw.items() if k in shape.own})
+        blocks = {key: self.block(fields.pop(key, None)) for key in shape.blocks}
+        conditions = self._conditions(raw, fields, kind, envelope.machine)
+        sound = self._is_sound(raw) and None not in conditions.values()
+        found = {key: made for key, made in conditions.items() if made is not None}
+        ready = None
+        if sound:
+            whole = {**fields, **blocks, **found}
+            templated = self._templated(fields, shape)
+            ready = self._instance(kind, whole, raw, templated=templated)
         return Step(
             location=raw.location,
             kind=kind,
-            fields=raw.replaced(fields),
+            fields=fields,
             envelope=envelope,
             blocks=blocks,
-            conditions=conditions,
+            conditions=found,
             sound=sound,
-            ready=(
-                self._instance(kind, whole, raw, templated=templated) if sound else None
-            ),
+            ready=ready,
         )
+
+    def _conditions(
+        self,
+        raw: LocatedDict,
+        fields: LocatedDict,
+        kind: type[StepKind],
+        machine: str | None,
+    ) -> dict[str, Condition | None]:
+        """Take the conditions out of a step's fields; None for an unknown one."""
+        shape = shape_of(kind)
+        if kind.takes_condition:
+            # The condition's own fields stand in the step itself, beside the kind's.
+            fields.pop("condition", None)
+            taken = {"type", "action", *shape.own, *shape.envelope} - {"condition"}
+            inline = raw.replaced({k: v for k, v in raw.items() if k not in taken})
+            return {"condition": self.condition(inline, machine=machine)}
+        written = shape.conditions & fields.keys()
+        return {key: self.condition(fields.pop(key)) for key in sorted(written)}
 
     def condition(
         self, written: Json, *, machine: str | None = None

@@ -60,7 +60,8 @@ class Variables:
             value = ""
         if written.get("secret"):
             self.secrets.add(name)
-            self.masker.add(str(value))
+            if not self.masker.add(str(value)) and value:
+                self._unmasked(name, place)
         self.values[name] = value
 
     def _look_up(self, written: Mapping[str, Json]) -> Json:
@@ -77,6 +78,16 @@ class Variables:
             if len(content) <= SECRET_LIMIT:
                 return content.decode(errors="replace").removesuffix("\n")
         return None
+
+    def _unmasked(self, name: str, place: Location) -> None:
+        self.report(
+            Finding(
+                location=place,
+                message=f"secret {name!r} is too short to be masked in logs",
+                hint="masking every occurrence of it would destroy them",
+                severity=Severity.WARNING,
+            )
+        )
 
     def _missing(self, name: str, written: Mapping[str, Json], place: Location) -> None:
         source = (

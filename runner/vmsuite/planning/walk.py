@@ -48,11 +48,7 @@ class Walk:
         self._names_in_step(step)
         named = step.envelope.machine
         if step.kind.machine_required and named is None:
-            self._error(
-                step.location,
-                f"{step.kind.title_of(step.fields)!r} must name its machine",
-                "add 'machine: NAME'",
-            )
+            pass  # validation has said so
         elif step.kind.on_machine() or named is not None:
             self._on_machine(step, named)
         else:
