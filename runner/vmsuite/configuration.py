@@ -3,22 +3,51 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from vmsuite import documents
 from vmsuite.documents import LocatedDict
+from vmsuite.documents.core_schema import plain
 from vmsuite.errors import InvalidSuite, UsageError
 from vmsuite.findings import Finding, nearest
 from vmsuite.kinds import Duration
-from vmsuite.model import Json, Location
+from vmsuite.model import NOWHERE, Json, Location
 
 FILE_NAME = "run-suite.toml"
 PREFIX = "RUN_SUITE_"
+_SHOULD = re.compile("^(?:Input|String) should ")
+
+
+def _job_count(written: int | str) -> int | str:
+    text = str(written).strip()
+    if text == "auto":
+        return text
+    if not re.fullmatch("[0-9]{1,18}", text) or int(text) == 0:
+        raise ValueError("not a number above 0, nor 'auto'")
+    return int(text)
+
+
+def _some_time(seconds: float | None) -> float | None:
+    if seconds == 0:
+        raise ValueError("no time at all: nothing could run")
+    return seconds
+
+
+def _lower(text: Any) -> Any:
+    return text.lower() if isinstance(text, str) else text
 
 
 class ConfigurationFields(BaseModel):
@@ -41,20 +70,30 @@ class ConfigurationFields(BaseModel):
         str | None, Field(description="Tags of cases to run; !tag keeps them out.")
     ] = None
     jobs: Annotated[
-        int | str, Field(description="How many cases run at once; or 'auto'.")
+        int | str,
+        Field(description="How many cases run at once; or 'auto'."),
+        AfterValidator(_job_count),
     ] = 1
-    log_dir: Annotated[str, Field(description="Where run folders are made.")] = "logs"
+    log_dir: Annotated[
+        str, Field(min_length=1, description="Where run folders are made.")
+    ] = "logs"
     junit_xml: Annotated[
-        str | None, Field(description="Write one JUnit file of the whole run here.")
+        str | None,
+        Field(min_length=1, description="Write one JUnit file of the whole run here."),
     ] = None
     timeout_factor: Annotated[
-        float, Field(gt=0, description="Stretches every time limit of the suites.")
+        float,
+        Field(gt=0, le=1000, description="Stretches every time limit of the suites."),
     ] = 1.0
     run_timeout: Annotated[
-        Duration | None, Field(description="Ends the whole run after this time.")
+        Duration | None,
+        Field(description="Ends the whole run after this time."),
+        AfterValidator(_some_time),
     ] = None
     log_level: Annotated[
-        str, Field(description="debug, info, warning or error, on stderr.")
+        Literal["debug", "info", "warning", "error"],
+        Field(description="What is said on stderr: from this level on."),
+        BeforeValidator(_lower),
     ] = "warning"
     trace_qmp: Annotated[
         bool, Field(description="Keep every QMP message in the artifact folder.")
@@ -94,16 +133,21 @@ def load_configuration(
     """
     environment = os.environ if environment is None else environment
     found = file or _find(start)
-    written = _read(found) if found is not None else {}
+    written = _nothing() if found is None else _read(found)
     values: dict[str, Any] = dict(written)
-    for key, value in _from_environment(environment).items():
+    from_environment = _from_environment(environment)
+    for key, value in from_environment.items():
         values[key] = _merged(values.get(key), value)
-    values.update({k: v for k, v in overrides.items() if v is not None})
+    given = {key: value for key, value in overrides.items() if value is not None}
+    values.update(given)
     machines = values.get("machines") or {}
-    place = Location(file=str(found)) if found else Location(file="RUN_SUITE_*")
+    place = Location(file=str(found)) if found else Location(file=f"{PREFIX}MACHINES")
     located = documents.derive(machines, place) if machines else {}
+    places = {key: written.where_key(key) for key in written}
+    places |= {key: Location(file=PREFIX + key.upper()) for key in from_environment}
+    places |= {key: Location(file=f"--{key.replace('_', '-')}") for key in given}
     return Configuration(
-        fields=_checked(values, written),
+        fields=_checked(values, places),
         machines=located if isinstance(located, dict) else {},
         file=found,
         workspace=_workspace(start, found),
@@ -121,22 +165,45 @@ def _find(start: Path) -> Path | None:
     return None
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(path: Path) -> LocatedDict:
     try:
         shown = str(path.relative_to(Path.cwd()))
     except ValueError:
         shown = str(path)
+    if _is_empty(path):
+        return _nothing()
     value = documents.read(path, shown_as=shown).value
     if path.name == "pyproject.toml":
-        value = value.get("tool", {}).get("vmsuite", {})
-    return value if isinstance(value, dict) else {}
+        for key in ("tool", "vmsuite"):
+            value = value.get(key) if isinstance(value, dict) else None
+        return value if isinstance(value, LocatedDict) else _nothing()
+    if isinstance(value, LocatedDict):
+        return value
+    wrong = Finding(
+        location=Location(file=shown, line=1, column=1),
+        message="a configuration must be a mapping of settings",
+    )
+    raise InvalidSuite([wrong])
+
+
+def _nothing() -> LocatedDict:
+    return cast("LocatedDict", documents.derive({}, NOWHERE))
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether there is nothing in it: that sets nothing, and is no mistake."""
+    return path.is_file() and path.stat().st_size == 0
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return ``RUN_SUITE_*``; ``__`` leads into nested keys: MACHINES__VM__CPUS."""
+    """Return ``RUN_SUITE_*``; ``__`` leads into nested keys: MACHINES__VM__CPUS.
+
+    An empty variable sets nothing. Nested values are numbers and booleans where they
+    look like it, as in YAML: a machine's fields are not told apart by their names.
+    """
     found: dict[str, Any] = {}
     for name, value in sorted(environment.items()):
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or not value:
             continue
         *path, last = name.removeprefix(PREFIX).lower().split("__")
         at = found
@@ -144,8 +211,15 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             at = at.setdefault(part, {})
             if not isinstance(at, dict):
                 raise UsageError(f"{name} and another setting contradict each other")
-        at[last] = value
+        at[last] = _plain(value) if path else value
     return found
+
+
+def _plain(value: str) -> Json:
+    try:
+        return plain(value)
+    except ValueError:
+        return value
 
 
 def _merged(below: Any, above: Any) -> Any:
@@ -158,32 +232,37 @@ def _merged(below: Any, above: Any) -> Any:
 
 
 def _checked(
-    values: Mapping[str, Any], written: Mapping[str, Any]
+    values: Mapping[str, Any], places: Mapping[str, Location]
 ) -> ConfigurationFields:
     try:
         return ConfigurationFields.model_validate(dict(values))
     except ValidationError as error:
-        findings = tuple(_findings(error, written))
+        findings = sorted(_findings(error, places), key=lambda one: one.location)
         if any(finding.location.line for finding in findings):
             raise InvalidSuite(findings) from error
-        raise UsageError("; ".join(finding.message for finding in findings)) from error
+        raise UsageError("; ".join(map(str, findings))) from error
 
 
-def _findings(error: ValidationError, written: Mapping[str, Any]) -> list[Finding]:
-    found = []
+def _findings(
+    error: ValidationError, places: Mapping[str, Location]
+) -> Iterator[Finding]:
+    seen = set()
     for problem in error.errors(include_url=False):
         key = str(problem["loc"][0]) if problem["loc"] else ""
-        place = Location(file=f"{PREFIX}{key.upper()}")
-        if isinstance(written, LocatedDict) and key in written:
-            place = written.where_key(key)
+        if key in seen:
+            continue  # the other half of what may be one thing or another
+        seen.add(key)
+        message, hint = problem["msg"].removeprefix("Value error, "), ""
         if problem["type"] == "extra_forbidden":
             message = f"no setting is called {key!r}"
             hint = nearest(key, ConfigurationFields.model_fields)
-        else:
-            message = f"setting {key!r}: {problem['msg'].removeprefix('Value error, ')}"
-            hint = ""
-        found.append(Finding(location=place, message=message, hint=hint))
-    return found
+        elif not message.startswith(repr(problem["input"])):
+            message = _SHOULD.sub("must ", message)
+            message = f"{problem['input']!r}: {message}"
+        place = places.get(key, Location(file=key))
+        if place.line and problem["type"] != "extra_forbidden":
+            message = f"setting {key!r}: {message}"
+        yield Finding(location=place, message=message, hint=hint)
 
 
 def _workspace(start: Path, file: Path | None) -> Path:

@@ -91,10 +91,16 @@ def _paths(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths",
         nargs="*",
-        type=Path,
+        type=_path,
         metavar="PATH",
         help="a suite file, or a folder with suite.yaml, .toml or .json in or below it",
     )
+
+
+def _path(written: str) -> Path:
+    if not written:  # an unset variable of a script must not mean all there is here
+        raise argparse.ArgumentTypeError("a path is empty")
+    return Path(written)
 
 
 def _selection(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +143,9 @@ def _lint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--machine", metavar="NAME", help="what machine names mean that are not known"
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="configuration file"
+    )
     parser.add_argument(
         "--strict", action="store_true", help="warnings count as errors"
     )

@@ -5,25 +5,36 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from pathlib import Path
 
+from vmsuite.cli.setup import here
 from vmsuite.cli.tables import show
 from vmsuite.companions import Catalogue, Program, build_all, list_companions
 from vmsuite.configuration import load_configuration
-from vmsuite.errors import Skipped
+from vmsuite.errors import Skipped, UsageError
+from vmsuite.findings import nearest
 from vmsuite.locations import cache_dir
 from vmsuite.quantities import show_duration
 
 
 def run(options: argparse.Namespace) -> int:
     """Return 0, or 3 if something that could be built was not."""
-    workspace = load_configuration(Path.cwd(), {}).workspace
-    catalogue = Catalogue(suite_dir=Path.cwd(), workspace=workspace)
+    workspace = load_configuration(here(), {}).workspace
+    catalogue = Catalogue(suite_dir=here(), workspace=workspace)
+    _check_names(options.names, list(catalogue.names()))
     if options.what == "list":
         _list(catalogue, options)
         return 0
     names = options.names or list(catalogue.names())
     return asyncio.run(_build([catalogue.find(name) for name in names]))
+
+
+def _check_names(names: list[str], known: list[str]) -> None:
+    for name in names:
+        if "/" not in name and name not in known:
+            raise UsageError(
+                f"no companion is called {name!r}",
+                hint=nearest(name, known) or f"there are: {', '.join(known)}",
+            )
 
 
 def _list(catalogue: Catalogue, options: argparse.Namespace) -> None:

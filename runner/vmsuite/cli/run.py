@@ -16,6 +16,7 @@ from vmsuite.model import RunResult
 from vmsuite.planning.last_failed import only_last_failed
 from vmsuite.planning.plan import Plan
 from vmsuite.ports import Listener
+from vmsuite.printable import one_line
 from vmsuite.session import Session, run_session
 
 
@@ -50,6 +51,8 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         show_plan(plan)
         return 0
+    if fields.junit_xml is not None:
+        check_target(Path(fields.junit_xml))
     result = run_session(plan, _session(workbench, options))
     return _written(workbench, result, fields.junit_xml)
 
@@ -79,38 +82,46 @@ def _listeners(
 
 
 def job_count(written: int | str) -> int:
-    """Return how many cases run at once; ``auto`` is one for each core.
+    """Return how many cases run at once; ``auto`` is one for each core."""
+    return len(os.sched_getaffinity(0)) if written == "auto" else int(written)
+
+
+def check_target(path: Path) -> None:
+    """Find out before the run whether a file can be written in the end.
 
     Raises:
-        UsageError: it is neither a number above 0 nor ``auto``.
+        UsageError: it cannot.
 
     """
-    if written == "auto":
-        return len(os.sched_getaffinity(0))
+    why = "it is a folder" if path.is_dir() else ""
     try:
-        jobs = int(written)
-    except ValueError:
-        jobs = 0
-    if jobs < 1:
-        raise UsageError(f"--jobs {written}: not a number above 0, nor 'auto'")
-    return jobs
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = error.strerror or str(error)
+    if not why and not os.access(path if path.exists() else path.parent, os.W_OK):
+        why = "Permission denied"
+    if why:
+        raise UsageError(
+            f"{path}: cannot be written: {why}", hint="give --junit-xml another FILE"
+        )
 
 
 def show_plan(plan: Plan) -> None:
     """Print what a run would do, in order."""
     for suite in plan.suites:
-        print(f"{suite.name} ({suite.location.file})")
+        print(f"{one_line(suite.name)} ({suite.location.file})")
         for case in suite.cases:
             machines = ", ".join(
                 f"{name}: {spec.driver}" for name, spec in case.machines.items()
             )
-            print(f"  {case.name}" + (f"  [{machines}]" if machines else ""))
+            print(f"  {one_line(case.name)}" + (f"  [{machines}]" if machines else ""))
             if case.script is not None:
-                print(f"    {case.script.path} {' '.join(case.script.args)}".rstrip())
+                shown = " ".join((case.script.path, *case.script.args))
+                print(f"    {one_line(shown)}")
             for number, step in enumerate(case.steps, 1):
-                print(f"    {number}. {step.title}")
+                print(f"    {number}. {one_line(step.title)}")
             for number, step in enumerate(case.cleanup, 1):
-                print(f"    cleanup {number}. {step.title}")
+                print(f"    cleanup {number}. {one_line(step.title)}")
     print(f"{plan.total} cases would run")
 
 

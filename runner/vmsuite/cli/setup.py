@@ -57,7 +57,7 @@ def prepare(options: argparse.Namespace) -> Workbench:
         name: getattr(options, name, None) for name in _SETTINGS
     }
     configuration = load_configuration(
-        Path.cwd(), overrides, file=getattr(options, "config", None)
+        here(), overrides, file=getattr(options, "config", None)
     )
     registry = load_registry()
     return Workbench(
@@ -66,6 +66,16 @@ def prepare(options: argparse.Namespace) -> Workbench:
         masker=Masker(),
         templates=Templates(registry.functions),
     )
+
+
+def here() -> Path:
+    """Return the current folder; raises UsageError if it was removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError(
+            "the current folder does not exist any more", hint="cd to one that does"
+        ) from None
 
 
 def paths_of(options: argparse.Namespace) -> list[Path]:

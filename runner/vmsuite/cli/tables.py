@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from vmsuite.model import Json
+from vmsuite.printable import visible
 
 
 def show(rows: Sequence[Mapping[str, Json]], form: str, empty: str = "none") -> None:
@@ -44,5 +45,5 @@ def _cell(value: Json) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value)
-    return "" if value is None else str(value).replace("\n", " ")
+        return ", ".join(_cell(item) for item in value)
+    return "" if value is None else visible(str(value)).replace("\n", " ")

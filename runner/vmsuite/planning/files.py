@@ -47,8 +47,9 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
         if path.is_dir():
             below = sorted(_below(path))
             if not below:
+                names = f"{', '.join(SUITE_NAMES[:-1])} or {SUITE_NAMES[-1]}"
                 raise UsageError(
-                    f"no suite in {path}", hint=f"it needs one of {SUITE_NAMES}"
+                    f"no suite in or below {path}", hint=f"there is no {names}"
                 )
             found.update(dict.fromkeys(below))
         elif path.exists():
