@@ -28,6 +28,8 @@ class MachineBook:
     declared: Mapping[str, Json]
     """As written in the file; a file without any only refers."""
     configured: Mapping[str, Json] = field(default_factory=dict)
+    is_sound: Callable[[str], bool]
+    """Whether a configured machine is written well; what is wrong, it reports."""
     stand_in: str | None = None
     """``--machine``: what every name means that is not known otherwise."""
     running: bool = True
@@ -49,9 +51,10 @@ class MachineBook:
         """Return the machine that ``name`` means, or report why there is none."""
         raw = self.declared.get(name)
         if raw is None and not self.declared:
-            raw = self.configured.get(name)
-            if raw is None and self.stand_in is not None:
-                raw = self.configured.get(self.stand_in)
+            known = name if name in self.configured else str(self.stand_in)
+            raw = self.configured.get(known)
+            if raw is not None and not self.is_sound(known):
+                return None
         if not isinstance(raw, LocatedDict):
             if name not in self.declared:
                 self._unknown(name, place)
@@ -70,6 +73,8 @@ class MachineBook:
             "declare it under 'machines:' here or in run-suite.toml, "
             "or give --machine NAME"
         )
+        if self.stand_in is not None:
+            hint = f"nor is {self.stand_in!r}, which --machine names"
         self.report(
             Finding(
                 location=place,

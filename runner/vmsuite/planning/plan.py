@@ -55,6 +55,8 @@ class Planner:
     _refused: set[Location] = field(default_factory=set)
     """The places that reading and validation have found something at."""
     _checked: set[tuple[str, Location]] = field(default_factory=set)
+    _configured: dict[str, bool] = field(default_factory=dict)
+    """Whether machines of the configuration that were named are written well."""
 
     def plan(self, paths: Sequence[Path], selection: Selection) -> Plan:
         """Read, resolve and check everything that was asked for.
@@ -109,6 +111,17 @@ class Planner:
         if (masked := self.masker.mask(finding.message)) != finding.message:
             finding = replace(finding, message=masked)
         self._findings.setdefault((finding.location, finding.message), finding)
+
+    def _is_sound(self, name: str) -> bool:
+        """Check a machine of the configuration, when something first names it."""
+        if name not in self._configured:
+            found = Validator(self.registry).check_machine(
+                name, self.configuration.machines
+            )
+            for finding in found:
+                self._refuse(finding)
+            self._configured[name] = not found
+        return self._configured[name]
 
     def _suite(self, file: SuiteFile) -> Suite:
         cases = list(self._cases(file, None))
@@ -166,6 +179,7 @@ class Planner:
                 templates=self.templates,
                 declared=machines or {},
                 configured=self.configuration.machines,
+                is_sound=self._is_sound,
                 stand_in=self.configuration.fields.machine,
                 running=self.running,
                 report=self._report,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from vmsuite.documents import Document
+from vmsuite.documents import Document, derive
 from vmsuite.expressions import Templates
 from vmsuite.findings import Finding, Severity
-from vmsuite.model import Json
+from vmsuite.model import NOWHERE, Json
 from vmsuite.registry import Registry
 from vmsuite.secrets import Masker
 from vmsuite.validation import editor
@@ -41,6 +41,14 @@ class Validator:
         """
         check = _Check(document, self._catalogue, self._templates)
         check.suite(self._suite, self._case, self._variable)
+        return check.findings()
+
+    def check_machine(self, name: str, machines: Mapping[str, Json]) -> list[Finding]:
+        """Return what is wrong with one of the machines that stand outside suites."""
+        whole = derive({"machines": machines}, NOWHERE)
+        document = Document(file="", format="toml", value=whole)
+        check = _Check(document, self._catalogue, self._templates)
+        check.machine(name, machines[name], ("machines", name))
         return check.findings()
 
 
@@ -118,12 +126,16 @@ class _Check:
         if not isinstance(value, dict):
             return  # the schema around has said so
         for name, written in value.items():
-            what, place = f"machine {seen(name)}", (*pointer, name)
-            if not isinstance(written, dict):
-                message = f"{what} must be a mapping, not {seen(written)}"
-                self._fault(Fault((), message), place)
-                continue
-            self._kind(self._catalogue.machine(written, what), written, place)
+            self.machine(name, written, (*pointer, name))
+
+    def machine(self, name: str, written: Json, pointer: Pointer) -> None:
+        """Check one machine."""
+        what = f"machine {seen(name)}"
+        if isinstance(written, dict):
+            self._kind(self._catalogue.machine(written, what), written, pointer)
+        else:
+            message = f"{what} must be a mapping, not {seen(written)}"
+            self._fault(Fault((), message), pointer)
 
     # --- steps and conditions ---------------------------------------------------
 
