@@ -10,7 +10,7 @@ from vmsuite.findings import nearest
 from vmsuite.model import Json
 from vmsuite.registry import Registry
 from vmsuite.validation import composing, editor, reserved
-from vmsuite.validation.explain import Fault
+from vmsuite.validation.fault import Fault
 from vmsuite.validation.shape import Shape
 from vmsuite.validation.words import listed, seen
 

@@ -4,44 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
 from vmsuite.findings import nearest
 from vmsuite.model import Json
+from vmsuite.validation.fault import Fault, Pointer
 from vmsuite.validation.normal import Schema
 from vmsuite.validation.templating import TEMPLATE
 from vmsuite.validation.words import expected, listed, seen
 
-Pointer = tuple[str | int, ...]
-
 _TYPES = Draft202012Validator.TYPE_CHECKER
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong at a place below the value that was checked."""
+class Explainer:
+    """Names what is wrong with values that should be as one schema says."""
 
-    pointer: Pointer
-    message: str
-    hint: str = ""
-    at_key: bool = False
-    """Whether the key at the pointer is meant, not its value."""
-    of_value: bool = False
-    """Whether the value as a whole is wrong: then one such fault says it."""
+    def __init__(self, schema: Schema) -> None:
+        self._validator = Draft202012Validator(schema)
 
-
-def faults(validator: Draft202012Validator, value: Json, what: str) -> list[Fault]:
-    """Return what is wrong with a value; ``what`` names it, such as ``step 'run'``."""
-    found = list(_explained(validator.iter_errors(value), what))
-    if not found:
-        found = [
-            Fault(pointer, f"{_field(what, pointer)} must be a finite number")
-            for pointer in _not_finite(value, ())
-        ]
-    return _once(found)
+    def faults(self, value: Json, what: str) -> list[Fault]:
+        """Return what is wrong; ``what`` names the value, such as ``step 'run'``."""
+        found = list(_explained(self._validator.iter_errors(value), what))
+        if not found:
+            found = [
+                Fault(pointer, f"{_field(what, pointer)} must be a finite number")
+                for pointer in _not_finite(value, ())
+            ]
+        return _once(found)
 
 
 def _once(found: Iterable[Fault]) -> list[Fault]:

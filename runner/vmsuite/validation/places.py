@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vmsuite.model import Json
-from vmsuite.validation.explain import Pointer
+from vmsuite.validation.fault import Pointer
 from vmsuite.validation.normal import Schema
 
 _MARKS = ("x-block", "x-condition", "x-expression")

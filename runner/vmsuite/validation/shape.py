@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import cached_property
-
-from jsonschema import Draft202012Validator
+from typing import TYPE_CHECKING
 
 from vmsuite.model import Json
-from vmsuite.validation.explain import Fault, faults
+from vmsuite.validation.fault import Fault
 from vmsuite.validation.normal import Schema
 from vmsuite.validation.places import Place, places_in
 from vmsuite.validation.quick import surely_valid
+
+if TYPE_CHECKING:
+    from vmsuite.validation.explain import Explainer
 
 
 class Shape:
@@ -28,11 +30,14 @@ class Shape:
         """Fields that hold steps or a condition: checked by themselves."""
 
     @cached_property
-    def _validator(self) -> Draft202012Validator:
-        return Draft202012Validator(self.schema)
+    def _explainer(self) -> Explainer:
+        # jsonschema takes start-up time that a sound suite should not pay for.
+        from vmsuite.validation.explain import Explainer  # noqa: PLC0415
+
+        return Explainer(self.schema)
 
     def faults(self, value: Json, what: str) -> list[Fault]:
         """Return what is wrong with a value, inner steps and conditions apart."""
         if self._surely_valid(value):
             return []
-        return faults(self._validator, value, what)
+        return self._explainer.faults(value, what)

@@ -14,7 +14,7 @@ from vmsuite.secrets import Masker
 from vmsuite.validation import editor
 from vmsuite.validation.catalogue import Absent, Catalogue, Found, Known
 from vmsuite.validation.composing import fields_schema
-from vmsuite.validation.explain import Fault, Pointer
+from vmsuite.validation.fault import Fault, Pointer
 from vmsuite.validation.parts import VariableFields, is_variable_source
 from vmsuite.validation.reserved import MissingPlugin
 from vmsuite.validation.shape import Shape
