@@ -80,6 +80,12 @@ def make_run_folder(log_dir: Path, suite: str, *, now: datetime) -> RunFolder:
             hint="make the folder writable, free some space, or choose another "
             "place with --log-dir DIR",
         ) from error
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{suite!a}: no folder can have this name in your locale "
+            f"({error.encoding})",
+            hint="use one with UTF-8: LC_ALL=C.UTF-8",
+        ) from error
     raise AssertionError("there is always a next number")
 
 

@@ -21,6 +21,7 @@ from vmsuite.events import (
     CaseFinished,
     CaseStarted,
     LogLine,
+    Notice,
 )
 from vmsuite.model import Case, Json, Outcome, Suite, all_steps
 from vmsuite.ports import CaseInfo
@@ -51,8 +52,7 @@ class CaseRun:
         verdict, metrics = self._not_wanted(stop), None
         if verdict is None:
             info = self._info()
-            if self._leaves_files():
-                info.artifact_dir.mkdir(parents=True, exist_ok=True)
+            self._make_place(info)
             verdict = await self._attempts(info, stock, stop)
             metrics = read_metrics(info)
         verdict = expected(case, verdict)
@@ -104,6 +104,18 @@ class CaseRun:
                 wrong.location = self.case.location
                 return judge_error(wrong)
         return Verdict(outcome=Outcome.SKIPPED, message=reason) if reason else None
+
+    def _make_place(self, info: CaseInfo) -> None:
+        """Make the folder for what the case leaves; without one it runs all the same,
+        and the run says that evidence is lost.
+        """
+        if not self._leaves_files():
+            return
+        try:
+            info.artifact_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            text = f"{info.artifact_dir}: cannot be made: {error.strerror}"
+            self.services.emit(Notice(case=self.key, text=text, broken=True))
 
     def _leaves_files(self) -> bool:
         case = self.case

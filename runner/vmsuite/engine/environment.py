@@ -30,7 +30,11 @@ def case_environment(  # noqa: PLR0913 - each becomes one variable
         "STARRY_CASE_LOG_PATH": str(log_path),
         "STARRY_CASE_LOG_DIR": str(log_path.parent),
         "STARRY_CASE_ARTIFACT_DIR": str(artifact_dir),
-        # Scripts read a whole number; a limit below a second must not become 0.
-        "STARRY_CASE_TIMEOUT_SECS": str(max(1, round(timeout))),
+        "STARRY_CASE_TIMEOUT_SECS": str(_whole(timeout)),
         "ARCH": arch,
     }
+
+
+def _whole(seconds: float) -> int:
+    """Return what a script can read: at least 1, and what 32 bits hold."""
+    return round(max(1.0, min(seconds, 2.0**31 - 1)))

@@ -84,6 +84,10 @@ class Schedule:
             if trouble or self.stop.reason:
                 case_run.skip(trouble or f"not started: {self.stop.reason}")
                 outcome = Outcome.SKIPPED
+                if isinstance(self.stop.because, OutOfTime):
+                    # What was not even tried must not end as if all were well.
+                    suite_run.worst = Outcome.TIMEOUT
+                    suite_run.message = str(self.stop.because)
             else:
                 outcome = await case_run.run(stock, self.stop)
             self._note(suite_run, case_run, outcome)
