@@ -189,10 +189,13 @@ def _place(program: Program, cache_dir: Path) -> Path:
 def _digest(program: Program) -> str:
     definition = program.definition
     digest = hashlib.sha256(repr((definition.command, definition.build)).encode())
+    if definition.build is None:  # what lies around a program is none of its sources
+        return digest.hexdigest()[:16]
     for path in _sources(program):
         seen = path.stat()
         relative = path.relative_to(program.folder)
-        digest.update(f"{relative}\0{seen.st_size}\0{seen.st_mtime_ns}\0".encode())
+        facts = f"{relative}\0{seen.st_size}\0{seen.st_mtime_ns}\0"
+        digest.update(facts.encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
 
