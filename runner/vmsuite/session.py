@@ -39,7 +39,6 @@ from vmsuite.run_folder import RunFolder, make_run_folder
 from vmsuite.secrets import Masker
 from vmsuite.timestamps import timestamp
 
-
 TICK = 0.25
 """Seconds between two ticks of a live view."""
 

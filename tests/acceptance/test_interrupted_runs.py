@@ -45,7 +45,7 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        wait_for(lambda: (folder / "started").exists())
+        wait_for((folder / "started").exists)
 
     def end(self) -> tuple[int, str]:
         said, _ = self.process.communicate(timeout=30)

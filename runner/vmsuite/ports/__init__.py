@@ -1,0 +1,78 @@
+"""The seams: what the engine asks of drivers, and steps of machines and the engine.
+
+A driver makes a machine; a machine offers capabilities, each a small Protocol that a
+step asks for by type. A capability that a driver lacks is found in planning. Fakes
+and contract tests for every seam are in ``vmsuite.testing``.
+"""
+
+from vmsuite.ports.capabilities import (
+    Channels,
+    ChannelStream,
+    CommandResult,
+    Console,
+    GuestAgent,
+    Input,
+    KeyPress,
+    Media,
+    Monitor,
+    Network,
+    Observer,
+    PointerEvent,
+    Power,
+    Screen,
+    Shell,
+    Snapshots,
+)
+from vmsuite.ports.extensions import (
+    Diagnosis,
+    Dialect,
+    Doctor,
+    Listener,
+    PlanCheck,
+    Reporter,
+    Ticking,
+)
+from vmsuite.ports.machines import (
+    Driver,
+    GuestImage,
+    GuestRecipe,
+    Machine,
+    MachineContext,
+)
+from vmsuite.ports.steps import (
+    CaseInfo,
+    StepContext,
+)
+
+__all__ = [
+    "CaseInfo",
+    "ChannelStream",
+    "Channels",
+    "CommandResult",
+    "Console",
+    "Diagnosis",
+    "Dialect",
+    "Doctor",
+    "Driver",
+    "GuestAgent",
+    "GuestImage",
+    "GuestRecipe",
+    "Input",
+    "KeyPress",
+    "Listener",
+    "Machine",
+    "MachineContext",
+    "Media",
+    "Monitor",
+    "Network",
+    "Observer",
+    "PlanCheck",
+    "PointerEvent",
+    "Power",
+    "Reporter",
+    "Screen",
+    "Shell",
+    "Snapshots",
+    "StepContext",
+    "Ticking",
+]
