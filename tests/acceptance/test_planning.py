@@ -102,7 +102,7 @@ def test_a_step_without_any_machine_is_found(lab: Lab) -> None:
 
 def test_unknown_case_names_are_an_error_with_near_ones(lab: Lab) -> None:
     text = HEAD + "      - {type: run, command: echo}\n"
-    with pytest.raises(UsageError, match="no case is called 'cc'.*did you mean 'ccc'"):
+    with pytest.raises(UsageError, match=r"no case is called 'cc'.*did you mean 'ccc'"):
         lab.plan(text.replace("name: c\n", "name: ccc\n"), cases="cc")
 
 
