@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from vmsuite.errors import PlatformError
@@ -36,23 +36,6 @@ class DebianArchive:
     """A folder for private package lists, made when they are wanted."""
     private: bool = False
     """Whether to use private lists, since the host's are missing or stale."""
-    options: tuple[str, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Compose the options that every call of apt gets."""
-        chosen = {
-            "APT::Architecture": ARCHITECTURE,
-            "APT::Sandbox::User": "root",  # our folders are closed to user _apt
-            "Acquire::Retries": "3",
-            "Acquire::http::Timeout": "30",
-            "Dir::Cache": str(self.state / "cache"),
-        }
-        if self.private:
-            chosen["APT::Architectures"] = ARCHITECTURE
-            chosen["Dir::State"] = str(self.state / "state")
-            chosen["Dir::State::status"] = str(self.state / "status")
-        pairs = [("-o", f"{name}={value}") for name, value in chosen.items()]
-        object.__setattr__(self, "options", tuple(sum(pairs, ())))
 
     def update(self) -> None:
         """Fetch private package lists. Raises PlatformError with apt's words."""
@@ -98,7 +81,22 @@ class DebianArchive:
         return files
 
     def _run(self, tool: str, *arguments: str, cwd: Path | None = None) -> str:
-        return run_tool([tool, *self.options, *arguments], cwd=cwd)
+        return run_tool([tool, *self._options(), *arguments], cwd=cwd)
+
+    def _options(self) -> Iterator[str]:
+        chosen = {
+            "APT::Architecture": ARCHITECTURE,
+            "APT::Sandbox::User": "root",  # our folders are closed to user _apt
+            "Acquire::Retries": "3",
+            "Acquire::http::Timeout": "30",
+            "Dir::Cache": str(self.state / "cache"),
+        }
+        if self.private:
+            chosen["APT::Architectures"] = ARCHITECTURE
+            chosen["Dir::State"] = str(self.state / "state")
+            chosen["Dir::State::status"] = str(self.state / "status")
+        for name, value in chosen.items():
+            yield from ("-o", f"{name}={value}")
 
 
 _URI = re.compile(r"^'\S+' (\S+?)_(\S+?)_(\S+?\.deb) (\d+) (\S*)$", re.MULTILINE)
