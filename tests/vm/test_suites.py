@@ -69,6 +69,17 @@ def test_every_failing_case_ends_as_expected(tmp_path: Path) -> None:
         if not _as_expected(case, expected[name])
     }
     assert wrong == {}
+    assert _seconds_from_loss_to_end(tmp_path, "failing/guest-panics") < 5
+
+
+def _seconds_from_loss_to_end(tmp_path: Path, case: str) -> float:
+    """Return how long a case went on with a guest that had crashed."""
+    (journal,) = (tmp_path / "logs").glob("*/2*/journal.jsonl")
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    mine = [event for event in events if event["case"] == case]
+    (lost,) = [event["at"] for event in mine if event.get("state") == "lost"]
+    (ended,) = [event["at"] for event in mine if event["event"] == "CaseFinished"]
+    return float(ended - lost)
 
 
 def _as_expected(case: dict[str, Any], expected: dict[str, Any]) -> bool:

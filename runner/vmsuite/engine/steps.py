@@ -93,6 +93,8 @@ async def run_step(
             await asyncio.sleep(step.envelope.retry_delay)
     except asyncio.CancelledError:
         cause = state.tripwire.cause
+        if isinstance(cause, VmsuiteError):  # a reader wants to know where it happened
+            cause.location = cause.location or step.location
         verdict = judge_error(cause) if cause is not None else _CUT_OFF
         _finish(state, step, index, verdict, started, attempt=attempt)
         raise

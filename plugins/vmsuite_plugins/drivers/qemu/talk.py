@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from vmsuite.errors import Unreachable
 from vmsuite.model import Json
 from vmsuite_plugins.drivers.qemu.machine import QemuMachine
+from vmsuite_plugins.protocols.racing import first
 
 _ANSWERS_ONLY_TROUBLE = frozenset(
     {"guest-shutdown", "guest-suspend-disk", "guest-suspend-ram"}
@@ -53,6 +54,13 @@ class QemuAgent:
         audit: bool = True,
     ) -> Json:
         """Run a command. Raises CheckFailed if it is refused, Unreachable if lost."""
+        # A crashed guest never answers: nothing may wait for it, cleanup least.
+        asked = self._ask(command, arguments, audit=audit)
+        return await first(asked, _crash_of(self._machine))
+
+    async def _ask(
+        self, command: str, arguments: Mapping[str, Json] | None, *, audit: bool
+    ) -> Json:
         machine = self._machine
         agent = await machine.agent()
         if audit:
@@ -72,3 +80,9 @@ class QemuAgent:
             self._machine.restarts.ask()
         else:
             self._machine.expect_off("its guest was told to power off")
+
+
+async def _crash_of(machine: QemuMachine) -> Json:
+    """Wait until the machine is lost, then raise Unreachable."""
+    loss = await machine.lost()
+    raise Unreachable(f"machine {machine.name!r}: its guest cannot answer: {loss}")
