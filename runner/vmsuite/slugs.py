@@ -18,21 +18,30 @@ def slugify(name: str, *, empty: str = "case") -> str:
     return _cut(_words(name), LONGEST_SLUG) or empty
 
 
-def unique_slugs(names: Iterable[str], *, empty: str = "case") -> list[str]:
-    """Return a slug for each name, in order; a taken one gets ``-2`` and so on."""
-    taken: set[str] = set()
-    next_number: dict[str, int] = {}
-    slugs = []
-    for name in names:
-        base = slug = slugify(name, empty=empty)
-        while slug in taken:
-            number = next_number.get(base, 2)
-            next_number[base] = number + 1
+class Slugs:
+    """Gives every name a slug of its own; a taken one gets ``-2`` and so on."""
+
+    def __init__(self, *, empty: str = "case") -> None:
+        self._empty = empty
+        self._taken: set[str] = set()
+        self._next_number: dict[str, int] = {}
+
+    def of(self, name: str) -> str:
+        """Return the slug of the next name."""
+        base = slug = slugify(name, empty=self._empty)
+        while slug in self._taken:
+            number = self._next_number.get(base, 2)
+            self._next_number[base] = number + 1
             suffix = f"-{number}"
             slug = _cut(base, LONGEST_SLUG - len(suffix)) + suffix
-        taken.add(slug)
-        slugs.append(slug)
-    return slugs
+        self._taken.add(slug)
+        return slug
+
+
+def unique_slugs(names: Iterable[str], *, empty: str = "case") -> list[str]:
+    """Return a slug for each name, in order, see ``Slugs``."""
+    slugs = Slugs(empty=empty)
+    return [slugs.of(name) for name in names]
 
 
 def _words(name: str) -> str:
@@ -40,12 +49,12 @@ def _words(name: str) -> str:
     text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).lower())
     kept: list[str] = []
     for char in text:
-        # Vowel signs of Indic scripts and Thai are marks: part of their letter.
-        mark = unicodedata.category(char).startswith("M") and kept and kept[-1] != "-"
-        if char.isalnum() or mark:
+        if char.isalnum():
             kept.append(char)
         elif kept and kept[-1] != "-":
-            kept.append("-")
+            # Vowel signs of Indic scripts and Thai are marks: part of their letter.
+            mark = unicodedata.category(char).startswith("M")
+            kept.append(char if mark else "-")
     return "".join(kept).strip("-")
 
 

@@ -26,6 +26,7 @@ from vmsuite.planning.steps import StepBuilder
 from vmsuite.planning.variables import Variables
 from vmsuite.planning.walk import BUILT_IN_NAMES, Walk
 from vmsuite.quantities import parse_duration
+from vmsuite.slugs import Slugs
 
 DEFAULT_TIMEOUT = 600.0
 Report = Callable[[Finding], None]
@@ -42,6 +43,8 @@ class CaseBuilder:
     steps: StepBuilder
     templates: Templates
     workspace: Path
+    slugs: Slugs
+    """Of all cases of the suite, those of other files included."""
     report: Report
     running: bool
     functions: frozenset[str] = field(default_factory=frozenset)
@@ -97,8 +100,9 @@ class CaseBuilder:
         self, raw: LocatedDict, case: Case, combination: Combination, report: Report
     ) -> Case:
         values = {**self.variables.values, "matrix": dict(combination)}
+        own = _mapping(raw.get("machines"))
         walk = Walk(
-            book=replace(self.book, report=report, declared=self._declared(raw)),
+            book=self._book(own, report),
             templates=self.templates,
             report=report,
             variables=values,
@@ -111,19 +115,23 @@ class CaseBuilder:
         walk.steps(case.steps)
         walk.current = None
         walk.steps(case.cleanup)
-        own = _mapping(raw.get("machines"))
         for name in own or ():
             walk.use(name, raw.where("machines"))
+        name = case.name + suffix(combination)
         return replace(
             case,
-            name=case.name + suffix(combination),
+            name=name,
+            slug=self.slugs.of(name),
             vars=values,
             machines=dict(walk.machines),
         )
 
-    def _declared(self, raw: LocatedDict) -> Mapping[str, Json]:
-        own = _mapping(raw.get("machines"))
-        return {**self.book.declared, **own} if own else self.book.declared
+    def _book(self, own: Mapping[str, Json] | None, report: Report) -> MachineBook:
+        """Return the machines that a case can name: its own come first."""
+        if not own and report is self.report:
+            return self.book
+        declared = {**self.book.declared, **(own or {})}
+        return replace(self.book, report=report, declared=declared)
 
     def _known(self, raw: LocatedDict) -> set[str]:
         known = {*self.variables.values, *BUILT_IN_NAMES, *self.functions}
@@ -167,14 +175,16 @@ class CaseBuilder:
 
     def _check_programs(self, case: Case) -> None:
         """Look for the companions that are named, without building or running any."""
-        catalogue = Catalogue(
-            suite_dir=self.path.resolve().parent, workspace=self.workspace
-        )
         named = [(spec.program, spec.location) for spec in case.companions]
         for step in all_steps(case):
             program = step.fields.get("program")
             if step.kind.starts_companion and isinstance(program, str):
                 named.append((program, step.location))
+        if not named:
+            return
+        catalogue = Catalogue(
+            suite_dir=self.path.resolve().parent, workspace=self.workspace
+        )
         for program, place in named:
             for finding in check_companion(program, place, catalogue):
                 self.report(finding if self.running else softened(finding))

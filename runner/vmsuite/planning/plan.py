@@ -19,7 +19,7 @@ from vmsuite.planning.steps import StepBuilder
 from vmsuite.planning.variables import Variables
 from vmsuite.registry import Registry
 from vmsuite.secrets import Masker
-from vmsuite.slugs import slugify, unique_slugs
+from vmsuite.slugs import Slugs, slugify, unique_slugs
 from vmsuite.validation import MissingPlugin, Validator
 
 
@@ -124,13 +124,12 @@ class Planner:
         return self._configured[name]
 
     def _suite(self, file: SuiteFile) -> Suite:
-        cases = list(self._cases(file, None))
+        cases = list(self._cases(file, None, Slugs()))
         if not cases and isinstance(file.value.get("include"), list | str):
             self._report(
                 Finding(location=file.value.location, message="suite has no cases")
             )
         name = str(file.value.get("name") or file.path.parent.name or "suite")
-        slugs = unique_slugs([case.name for case in cases])
         arch = file.value.get("arch")
         return Suite(
             location=Location(file=shown(file.path), line=1, column=1),
@@ -141,20 +140,21 @@ class Planner:
             arch=arch if isinstance(arch, str) else None,
             build_script=self._build_script(file),
             requires=requires_of(file.value.get("requires")),
-            cases=tuple(
-                replace(case, slug=slug)
-                for case, slug in zip(cases, slugs, strict=True)
-            ),
+            cases=tuple(cases),
             total_cases=len(cases),
         )
 
-    def _cases(self, file: SuiteFile, outer: SuiteFile | None) -> Iterable[Case]:
+    def _cases(
+        self, file: SuiteFile, outer: SuiteFile | None, slugs: Slugs
+    ) -> Iterable[Case]:
         """Yield the cases of a file, then those of what it includes."""
-        yield from self._builder(file, outer).cases()
+        yield from self._builder(file, outer, slugs).cases()
         for included in file.includes:
-            yield from self._cases(included, file)
+            yield from self._cases(included, file, slugs)
 
-    def _builder(self, file: SuiteFile, outer: SuiteFile | None) -> CaseBuilder:
+    def _builder(
+        self, file: SuiteFile, outer: SuiteFile | None, slugs: Slugs
+    ) -> CaseBuilder:
         """Return the builder for one file; an included file that declares no machines
         uses those of the file that includes it, and its variables are defaults.
         """
@@ -194,6 +194,7 @@ class Planner:
             ),
             templates=self.templates,
             workspace=self.configuration.workspace,
+            slugs=slugs,
             report=self._report,
             running=self.running,
             functions=frozenset(self.registry.functions),
