@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -84,37 +84,50 @@ def assemble(packages: Iterable[Path]) -> Contents:
 
     Raises PlatformError if they lack something that it needs.
     """
-    image, version = b"", ""
-    modules: dict[str, bytes] = {}
-    programs: dict[str, bytes] = {}
-    libraries: dict[str, bytes | str] = {}
+    found = _Found()
     for package in packages:
         for path, content in read_files(package, _wanted):
-            name = path.rpartition("/")[2]
-            if isinstance(content, str):
-                libraries[path] = content
-            elif path.startswith("boot/vmlinuz-"):
-                image, version = content, name.removeprefix("vmlinuz-")
-            elif path.startswith("lib/modules/"):
-                modules[path.split("/", 3)[3]] = content
-            elif path in {_SHELL_PATH, _AGENT_PATH}:
-                programs[path] = content
-            else:
-                libraries[path] = content
+            found.add(path, content)
     for what, there in (
-        ("a kernel", image),
-        (_SHELL_PATH, programs.get(_SHELL_PATH)),
-        (_AGENT_PATH, programs.get(_AGENT_PATH)),
+        ("a kernel", found.kernel),
+        (_SHELL_PATH, found.programs.get(_SHELL_PATH)),
+        (_AGENT_PATH, found.programs.get(_AGENT_PATH)),
     ):
         if not there:
             raise PlatformError(f"the downloaded packages lack {what}")
     entries = [
         *_tree(),
-        *(cpio.file(path, data, 0o755) for path, data in programs.items()),
-        *_needed_libraries(programs[_AGENT_PATH], libraries),
-        *_module_files(version, modules),
+        *(cpio.file(path, data, 0o755) for path, data in found.programs.items()),
+        *_needed_libraries(found.programs[_AGENT_PATH], found.libraries),
+        *_module_files(found.version, found.modules),
     ]
-    return Contents(kernel=image, kernel_version=version, initramfs=entries)
+    return Contents(
+        kernel=found.kernel, kernel_version=found.version, initramfs=entries
+    )
+
+
+@dataclass(slots=True)
+class _Found:
+    """What packages hold, by what it is for."""
+
+    kernel: bytes = b""
+    version: str = ""
+    modules: dict[str, bytes] = field(default_factory=dict)
+    programs: dict[str, bytes] = field(default_factory=dict)
+    libraries: dict[str, bytes | str] = field(default_factory=dict)
+
+    def add(self, path: str, content: bytes | str) -> None:
+        """Sort in one file; text is a symbolic link's target."""
+        if isinstance(content, str):
+            self.libraries[path] = content
+        elif path.startswith("boot/vmlinuz-"):
+            self.kernel, self.version = content, path.removeprefix("boot/vmlinuz-")
+        elif path.startswith("lib/modules/"):
+            self.modules[path.split("/", 3)[3]] = content
+        elif path in {_SHELL_PATH, _AGENT_PATH}:
+            self.programs[path] = content
+        else:
+            self.libraries[path] = content
 
 
 def _wanted(path: str) -> bool:
