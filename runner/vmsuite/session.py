@@ -100,16 +100,23 @@ def run_session(plan: Plan, session: Session) -> RunResult:
     bus.emit(_run_started(run))
     interrupted = asyncio.run(_run(run))
     bus.emit(RunFinished(finished_at=timestamp(), interrupted=interrupted))
-    _write_reports(session.registry, bus, results.result())
     result = results.result()
+    if not _write_reports(session.registry, bus, result):
+        result = results.result()  # it tells what went wrong, too
     bus.close(result)
     return result
 
 
-def _write_reports(registry: Registry, bus: EventBus, run: RunResult) -> None:
-    for suite in run.suites:
-        for trouble in write_reports(registry.reporters.values(), run, suite):
-            bus.emit(Notice(text=trouble, broken=True))
+def _write_reports(registry: Registry, bus: EventBus, run: RunResult) -> bool:
+    """Write the reports of every suite; return whether all could be written."""
+    troubles = [
+        trouble
+        for suite in run.suites
+        for trouble in write_reports(registry.reporters.values(), run, suite)
+    ]
+    for trouble in troubles:
+        bus.emit(Notice(text=trouble, broken=True))
+    return not troubles
 
 
 async def _run(run: _Run) -> bool:

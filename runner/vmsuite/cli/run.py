@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from vmsuite.cli.listing import show_cases
@@ -15,7 +16,7 @@ from vmsuite.errors import UsageError
 from vmsuite.model import RunResult
 from vmsuite.planning.last_failed import only_last_failed
 from vmsuite.planning.plan import Plan
-from vmsuite.ports import Listener
+from vmsuite.ports import Listener, Reporter
 from vmsuite.printable import one_line
 from vmsuite.session import Session, run_session
 
@@ -130,7 +131,7 @@ def _written(workbench: Workbench, result: RunResult, target: str | None) -> int
     if target is None:
         return result.exit_code
     path = Path(target)
-    content = workbench.registry.reporters["junit"].render(result, result.suites)
+    content = _document(workbench.registry.reporters["junit"], result)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -140,3 +141,11 @@ def _written(workbench: Workbench, result: RunResult, target: str | None) -> int
         )
         return result.exit_code or 3
     return result.exit_code
+
+
+def _document(reporter: Reporter, result: RunResult) -> bytes:
+    """Return the report of the whole run; that of a single suite is written already."""
+    if len(result.suites) == 1 and not result.notices:
+        with suppress(OSError):
+            return (result.suites[0].folder / reporter.file_name).read_bytes()
+    return reporter.render(result, result.suites)
