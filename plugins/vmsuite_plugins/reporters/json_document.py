@@ -7,13 +7,18 @@ from collections.abc import Mapping, Sequence
 
 from vmsuite.model import Json
 
+_dumps = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
 
 def document_of(summaries: Sequence[Mapping[str, Json]]) -> bytes:
-    """Return one suite's summary, or ``{"suites": […]}`` for several."""
-    if len(summaries) == 1:
-        return _object(summaries[0]).encode() + b"\n"
+    """Return one suite's summary, or ``{"suites": […]}`` for several.
+
+    Lone surrogates, which no UTF-8 can hold, stand as escapes.
+    """
     text = ",\n".join(_object(summary) for summary in summaries)
-    return f'{{"suites": [\n{text}\n]}}\n'.encode()
+    if len(summaries) != 1:
+        text = f'{{"suites": [\n{text}\n]}}'
+    return f"{text}\n".encode(errors="backslashreplace")
 
 
 def _object(summary: Mapping[str, Json]) -> str:
@@ -24,16 +29,8 @@ def _object(summary: Mapping[str, Json]) -> str:
 
 
 def _value(value: Json) -> str:
-    """Return a value; a list of objects gets a line for each.
-
-    Lone surrogates, which no UTF-8 can hold, stand as escapes.
-    """
+    """Return a value; a list of objects gets a line for each."""
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         lines = ",\n".join(f"    {_dumps(item)}" for item in value)
         return f"[\n{lines}\n  ]"
     return _dumps(value)
-
-
-def _dumps(value: Json) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text.encode(errors="backslashreplace").decode()

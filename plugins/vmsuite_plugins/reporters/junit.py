@@ -29,6 +29,7 @@ from vmsuite.quantities import show_duration
 if TYPE_CHECKING:
     import junit_xml
 
+_DECLARATION = "<?xml version='1.0' encoding='utf-8'?>\n"
 _SKIPPED = (Outcome.SKIPPED, Outcome.XFAILED)
 _EVIDENCE_LINES = 200
 _STEPS_AT_MOST = 200
@@ -50,8 +51,8 @@ class JUnitReporter:
             root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
         root.set("time", _seconds(sum(suite.duration for suite in suites)))
         ET.indent(root)
-        document: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-        return document + b"\n"
+        document = f"{_DECLARATION}{ET.tostring(root, 'unicode')}\n"
+        return document.encode(errors="xmlcharrefreplace")
 
 
 def _suite_element(run: RunResult, suite: SuiteResult, number: int) -> ET.Element:
@@ -97,6 +98,8 @@ def _test_case(suite: SuiteResult, case: CaseResult, name: str) -> junit_xml.Tes
     test_case = junit_xml.TestCase(
         name, classname=suite.slug, stdout="\n".join(_output(suite, case))
     )
+    if case.outcome is Outcome.PASSED:
+        return test_case
     message, text = one_line(case.message), _explanation(case)
     if case.outcome in _SKIPPED:
         test_case.add_skipped_info(message or case.outcome.value, text)
@@ -204,7 +207,8 @@ def _suite_properties(run: RunResult, suite: SuiteResult) -> Iterator[tuple[str,
     }
     yield from _legal(known)
     for case in suite.cases:
-        yield from _legal(dict(_case_properties(case)), f"{case.slug}.")
+        for name, value in _case_properties(case):
+            yield f"{case.slug}.{name}", value
 
 
 def _case_properties(case: CaseResult) -> Iterator[tuple[str, str]]:
@@ -222,13 +226,10 @@ def _case_properties(case: CaseResult) -> Iterator[tuple[str, str]]:
     yield from _legal(known)
 
 
-def _legal(
-    properties: Mapping[str, str], prefix: str = ""
-) -> Iterator[tuple[str, str]]:
+def _legal(properties: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in properties.items():
-        shown = one_line(value, _LONGEST_VALUE)
-        if shown:
-            yield prefix + one_line(name), shown
+        if value and (shown := one_line(value, _LONGEST_VALUE)):
+            yield one_line(name), shown
 
 
 def _type(outcome: Outcome, cause: str) -> str:

@@ -52,7 +52,7 @@ def _case(suite: SuiteResult, case: CaseResult) -> dict[str, Json]:
             {"path": item.path, "kind": item.kind, "title": item.title}
             for item in case.attachments
         ],
-        "artifact_dir": str(suite.folder / case.artifact_dir),
+        "artifact_dir": f"{suite.folder}/{case.artifact_dir}",
         "attempts": [_attempt(attempt) for attempt in case.attempts],
     }
 

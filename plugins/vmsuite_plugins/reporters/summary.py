@@ -82,7 +82,7 @@ def case_summary(suite: SuiteResult, case: CaseResult, status: str) -> dict[str,
         "duration_ms": milliseconds(case.duration),
         "exit_code": case.exit_code,
         "allow_failure": case.allow_failure,
-        "log_path": str(suite.folder / (case.log_path or f"cases/{case.slug}.log")),
+        "log_path": f"{suite.folder}/{case.log_path or f'cases/{case.slug}.log'}",
         "outcome": case.outcome.value,
         "slug": case.slug,
     }

@@ -42,9 +42,12 @@ class Outcome(StrEnum):
     @property
     def good(self) -> bool:
         """Whether it leaves the exit code at 0."""
-        return self in {Outcome.PASSED, Outcome.XFAILED, Outcome.SKIPPED}
+        return self in _GOOD
 
     @property
     def is_failure(self) -> bool:
         """Whether the subject, not the tool, is at fault: exit code 1."""
         return not self.good and self is not Outcome.ERROR
+
+
+_GOOD = frozenset({Outcome.PASSED, Outcome.XFAILED, Outcome.SKIPPED})
