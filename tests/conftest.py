@@ -10,8 +10,8 @@ import vmsuite_plugins.dialects.atp
 import vmsuite_plugins.reporters
 import vmsuite_plugins.steps
 from vmsuite.registry import Registry, load_registry
+from vmsuite.testing.command_line import CommandLine
 from vmsuite.testing.lab import Lab
-
 
 # A deadline measures the host, and hosts are busy.
 settings.register_profile("any-host", deadline=None)
@@ -35,3 +35,8 @@ def lab(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("CASES", "ARCH"):
         monkeypatch.delenv(name, raising=False)
     return Lab(folder=tmp_path, registry=registry)
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path)
