@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from vmsuite.engine.companion_environment import machines_environment
 from vmsuite.engine.companions import Companions
 from vmsuite.engine.context import write_log
-from vmsuite.engine.evidence import new_evidence
+from vmsuite.engine.evidence import leaves_files, new_evidence
 from vmsuite.engine.limits import Tripwire, limit
 from vmsuite.engine.machines import Stock
 from vmsuite.engine.scope import case_values
@@ -51,7 +51,8 @@ async def run_attempt(
                 error.message = f"passed, but its cleanup did not: {late.message}"
     except Exception as fault:  # noqa: BLE001 - a driver or companion that cannot stop
         error = error or explained(fault)
-    _tell_evidence(state)
+    if leaves_files(case):
+        _tell_evidence(state)
     return PASSED if error is None else judge_error(error)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vmsuite.engine.attempt import run_attempt
 from vmsuite.engine.environment import case_environment
-from vmsuite.engine.evidence import read_metrics
+from vmsuite.engine.evidence import leaves_files, read_metrics
 from vmsuite.engine.machines import Stock
 from vmsuite.engine.requirements import arch_of, unmet
 from vmsuite.engine.services import Services
@@ -23,7 +23,7 @@ from vmsuite.events import (
     LogLine,
     Notice,
 )
-from vmsuite.model import Case, Json, Outcome, Suite, all_steps
+from vmsuite.model import Case, Json, Outcome, Suite
 from vmsuite.ports import CaseInfo
 
 _NOT_RETRIED = {Outcome.PASSED, Outcome.SKIPPED}
@@ -36,34 +36,35 @@ class CaseRun:
     services: Services
     suite: Suite
     case: Case
+    key: str
+    """What events of this case carry."""
     folder: Path
     """The suite's run folder."""
-
-    @property
-    def key(self) -> str:
-        """What events of this case carry."""
-        return f"{self.folder.parent.name}/{self.case.slug}"
 
     async def run(self, stock: Stock, stop: Stop) -> Outcome:
         """Run it and say so in events; return how it ended. Raises nothing."""
         services, case = self.services, self.case
         started = services.clock()
-        self._say_started()
+        self._say_started(started)
         verdict, metrics = self._not_wanted(stop), None
         if verdict is None:
             info = self._info()
-            self._make_place(info)
+            if leaves_files(case):
+                self._make_place(info)
             verdict = await self._attempts(info, stock, stop)
-            metrics = read_metrics(info)
+            if leaves_files(case):
+                metrics = read_metrics(info)
         verdict = expected(case, verdict)
-        self._say_finished(verdict, services.clock() - started, metrics)
+        now = services.clock()
+        self._say_finished(verdict, now, now - started, metrics)
         return verdict.outcome
 
     def skip(self, reason: str) -> None:
         """Say that it never started, and why."""
-        self._say_started()
+        now = self.services.clock()
+        self._say_started(now)
         verdict = Verdict(outcome=Outcome.SKIPPED, message=reason)
-        self._say_finished(verdict, 0.0, None)
+        self._say_finished(verdict, now, 0.0, None)
 
     async def _attempts(self, info: CaseInfo, stock: Stock, stop: Stop) -> Verdict:
         emit, key, clock = self.services.emit, self.key, self.services.clock
@@ -71,16 +72,24 @@ class CaseRun:
         while True:
             number += 1
             began = clock()
-            emit(AttemptStarted(case=key, number=number))
+            emit(AttemptStarted(at=began, case=key, number=number))
             verdict = await run_attempt(
                 self.services, self.case, info, key, stock, stop
             )
+            now = clock()
             emit(
                 AttemptFinished(
+                    at=now,
                     case=key,
                     number=number,
-                    duration=clock() - began,
-                    **_fields(verdict),
+                    outcome=verdict.outcome,
+                    duration=now - began,
+                    message=verdict.message,
+                    hint=verdict.hint,
+                    evidence=verdict.evidence,
+                    cause=verdict.cause,
+                    location=verdict.location,
+                    exit_code=verdict.exit_code,
                 )
             )
             done = verdict.outcome in _NOT_RETRIED or number > self.case.retries
@@ -109,24 +118,16 @@ class CaseRun:
         """Make the folder for what the case leaves; without one it runs all the same,
         and the run says that evidence is lost.
         """
-        if not self._leaves_files():
-            return
         try:
             info.artifact_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             text = f"{info.artifact_dir}: cannot be made: {error.strerror}"
             self.services.emit(Notice(case=self.key, text=text, broken=True))
 
-    def _leaves_files(self) -> bool:
-        case = self.case
-        if case.script is not None or case.machines or case.companions:
-            return True
-        return any(step.kind.leaves_files for step in all_steps(case))
-
     def _info(self) -> CaseInfo:
         services, case = self.services, self.case
-        log_path = self.folder / "cases" / f"{case.slug}.log"
-        artifact_dir = self.folder / "artifacts" / case.slug
+        log_path = self.folder / f"cases/{case.slug}.log"
+        artifact_dir = self.folder / f"artifacts/{case.slug}"
         timeout = case.timeout * services.budgets.factor
         environment = case_environment(
             workspace=services.workspace,
@@ -155,10 +156,11 @@ class CaseRun:
             environment=environment,
         )
 
-    def _say_started(self) -> None:
+    def _say_started(self, now: float) -> None:
         case = self.case
         self.services.emit(
             CaseStarted(
+                at=now,
                 case=self.key,
                 suite=self.suite.name,
                 name=case.name,
@@ -172,9 +174,12 @@ class CaseRun:
             )
         )
 
-    def _say_finished(self, verdict: Verdict, duration: float, metrics: Json) -> None:
+    def _say_finished(
+        self, verdict: Verdict, now: float, duration: float, metrics: Json
+    ) -> None:
         self.services.emit(
             CaseFinished(
+                at=now,
                 case=self.key,
                 outcome=verdict.outcome,
                 duration=duration,
@@ -198,13 +203,6 @@ def expected(case: Case, verdict: Verdict) -> Verdict:
         message = "passed, but 'expect: fail' says that it must not"
         return dataclasses.replace(verdict, outcome=Outcome.XPASSED, message=message)
     return verdict
-
-
-def _fields(verdict: Verdict) -> dict[str, Json]:
-    return {
-        field.name: getattr(verdict, field.name)
-        for field in dataclasses.fields(verdict)
-    }
 
 
 def _env() -> dict[str, str]:

@@ -135,6 +135,8 @@ class Companions:
         Raises PlatformError if something cannot be ended.
         """
         self._judging = False
+        if not self._lives:
+            return
         stops = (life.stop() for life in self._lives)
         for fault in await asyncio.gather(*stops, return_exceptions=True):
             if fault is not None:

@@ -217,9 +217,9 @@ def write_log(state: AttemptState, text: str, *, source: str = "") -> None:
     if state.logged > LOG_LIMIT:
         return
     state.logged += len(text)
-    masked = state.services.masker.mask(text)
+    masked, now = state.services.masker.mask(text), state.services.clock()
     for line in masked.splitlines() or [""]:
-        state.services.emit(LogLine(case=state.key, text=line, source=source))
+        state.services.emit(LogLine(at=now, case=state.key, text=line, source=source))
     if state.logged > LOG_LIMIT:
         state.services.emit(
             LogLine(

@@ -6,13 +6,20 @@ import json
 from pathlib import Path
 
 from vmsuite.events import Attached
-from vmsuite.model import Attachment, Json
+from vmsuite.model import Attachment, Case, Json, all_steps
 from vmsuite.ports import CaseInfo
 
 ATTACHED_AT_MOST = 200
 METRICS_FILE = "results.json"
 METRICS_LIMIT = 1 << 20
 """Bytes; a larger results.json of a case is not read."""
+
+
+def leaves_files(case: Case) -> bool:
+    """Whether anything of a case may write into its artifact folder."""
+    if case.script is not None or case.machines or case.companions:
+        return True
+    return any(step.kind.leaves_files for step in all_steps(case))
 
 
 def kind_of(path: Path) -> str:

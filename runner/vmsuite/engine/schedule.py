@@ -72,7 +72,11 @@ class Schedule:
             run = SuiteRun(suite=suite, folder=folder, left=len(suite.cases))
             for case in suite.cases:
                 case_run = CaseRun(
-                    services=self.services, suite=suite, case=case, folder=folder
+                    services=self.services,
+                    suite=suite,
+                    case=case,
+                    key=f"{folder.parent.name}/{case.slug}",
+                    folder=folder,
                 )
                 alone = case.requires.exclusive or suite.requires.exclusive
                 (self._alone if alone else self._waiting).append((run, case_run))

@@ -76,7 +76,13 @@ async def run_step(
     services = state.services
     started = services.clock()
     services.emit(
-        StepStarted(case=state.key, index=index, title=step.title, type=step.kind.type)
+        StepStarted(
+            at=started,
+            case=state.key,
+            index=index,
+            title=step.title,
+            type=step.kind.type,
+        )
     )
     attempt = 0
     try:
@@ -162,6 +168,7 @@ def _finish(
     now = state.services.clock()
     state.services.emit(
         StepFinished(
+            at=now,
             case=state.key,
             result=StepResult(
                 index=index,
