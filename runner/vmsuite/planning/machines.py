@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from vmsuite.documents import LocatedDict
 from vmsuite.errors import VmsuiteError
 from vmsuite.expressions import Templates
 from vmsuite.findings import Finding, Severity, nearest
-from vmsuite.model import Json, Location, MachineSpec
+from vmsuite.model import Json, Location, MachineSpec, Suite
 from vmsuite.registry import Registry
 
 DEFAULT_DRIVER = "qemu"
@@ -35,8 +35,6 @@ class MachineBook:
     running: bool = True
     """Whether this is for a run; ``lint`` only warns of what a run must have."""
     report: Callable[[Finding], None]
-    checked: set[tuple[str, Location]] = field(default_factory=set)
-    """Specs whose host side was looked at already; shared by all files of a plan."""
 
     @property
     def only(self) -> str | None:
@@ -101,11 +99,9 @@ class MachineBook:
         except VmsuiteError as error:
             self.report(Finding(location=raw.location, message=str(error)))
             return None
-        spec = MachineSpec(
+        return MachineSpec(
             location=raw.location, name=name, driver=driver_name, settings=settings
         )
-        self._check(spec)
-        return spec
 
     def _tell(self, error: ValidationError, fields: LocatedDict) -> None:
         for problem in error.errors(include_url=False, include_input=False):
@@ -116,20 +112,30 @@ class MachineBook:
             place = fields.where(key) if key in fields else fields.location
             self.report(Finding(location=place, message=message))
 
-    def _check(self, spec: MachineSpec) -> None:
-        """Look once at what the spec needs of this host."""
-        seen = (repr(spec.settings), spec.location)
-        if seen in self.checked:
-            return
-        self.checked.add(seen)
-        driver = self.registry.drivers[spec.driver]
-        base = Path(spec.location.file).parent
-        for finding in driver.check(spec, self.registry.guests, base):
-            self.report(finding if self.running else softened(finding))
-
     def offers(self, spec: MachineSpec) -> frozenset[type[Any]]:
         """Return the capabilities a machine of this spec will have."""
         return self.registry.drivers[spec.driver].capabilities(spec.settings)
+
+
+def check_hosts(
+    suites: Iterable[Suite], registry: Registry, *, running: bool
+) -> Iterator[Finding]:
+    """Yield what this host lacks for the machines of these cases, looking once at each.
+
+    Cases that were not selected need nothing.
+    """
+    seen = set()
+    for suite in suites:
+        for case in suite.cases:
+            for spec in case.machines.values():
+                key = (spec.location, repr(spec.settings))
+                if key in seen:
+                    continue
+                seen.add(key)
+                base = Path(spec.location.file).parent
+                check = registry.drivers[spec.driver].check
+                for finding in check(spec, registry.guests, base):
+                    yield finding if running else softened(finding)
 
 
 def softened(finding: Finding) -> Finding:

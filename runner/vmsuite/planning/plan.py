@@ -13,7 +13,7 @@ from vmsuite.findings import Finding, Severity
 from vmsuite.model import Case, Location, Suite
 from vmsuite.planning.cases import CaseBuilder, requires_of
 from vmsuite.planning.files import Loader, SuiteFile, find_files, shown
-from vmsuite.planning.machines import MachineBook
+from vmsuite.planning.machines import MachineBook, check_hosts
 from vmsuite.planning.selection import Selection, check_names
 from vmsuite.planning.steps import StepBuilder
 from vmsuite.planning.variables import Variables
@@ -54,7 +54,6 @@ class Planner:
     _findings: dict[tuple[Location, str], Finding] = field(default_factory=dict)
     _refused: set[Location] = field(default_factory=set)
     """The places that reading and validation have found something at."""
-    _checked: set[tuple[str, Location]] = field(default_factory=set)
     _configured: dict[str, bool] = field(default_factory=dict)
     """Whether machines of the configuration that were named are written well."""
 
@@ -83,6 +82,8 @@ class Planner:
             replace(_selected(suite, selection), slug=slug)
             for suite, slug in zip(whole, slugs, strict=True)
         ]
+        for finding in check_hosts(suites, self.registry, running=self.running):
+            self._report(finding)
         for check in self.registry.plan_checks:
             for finding in check(suites):
                 self._report(finding)
@@ -183,7 +184,6 @@ class Planner:
                 stand_in=self.configuration.fields.machine,
                 running=self.running,
                 report=self._report,
-                checked=self._checked,
             ),
             variables=variables,
             steps=StepBuilder(
