@@ -17,9 +17,29 @@ from vmsuite.locations import cache_dir
 from vmsuite.model import Location, MachineSpec
 from vmsuite.ports import GuestRecipe, Machine, MachineContext
 from vmsuite.registry import load_registry
-from vmsuite_plugins.drivers.qemu import QemuDriver
+from vmsuite_plugins.drivers.qemu.driver import QemuDriver
 from vmsuite_plugins.drivers.qemu.settings import QemuSettings
 from vmsuite_plugins.guests import tiny_linux
+
+
+def _sector(code: str, text: bytes = b"") -> bytes:
+    program = bytes.fromhex(code) + text + b"\0"
+    return program.ljust(510, b"\0") + b"\x55\xaa"
+
+
+SECTORS = {
+    # cli; hlt: never says a word
+    "hang": _sector("fa f4 eb fc"),
+    # prints a line on the first serial port, then idles
+    "say": _sector(
+        "ba f8 03 be 13 7c fc ac 84 c0 74 03 ee eb f8 fb f4 eb fd", b"hello, lab\r\n"
+    ),
+    # prints lines of x for ever
+    "flood": _sector("ba f8 03 b0 78 b9 40 00 ee e2 fd b0 0a ee eb f3"),
+    # cli; lidt of an empty table; int3: a triple fault, for ever
+    "triple-fault": _sector("fa 0f 01 1e 00 7d cc"),
+}
+"""Boot sectors: guests of a few bytes, which run within a third of a second."""
 
 
 @dataclass
@@ -33,6 +53,13 @@ class Lab:
     numbers: Iterator[int] = field(default_factory=itertools.count)
     runtime_dirs: list[Path] = field(default_factory=list)
     artifact_dir: Path = Path()
+
+    def disk(self, sector: str) -> str:
+        """Write a disk that boots a sector; return its path, relative to the spec."""
+        path = self.folder / f"{sector}.img"
+        if not path.exists():
+            path.write_bytes(SECTORS[sector].ljust(4 << 20, b"\0"))
+        return path.name
 
     def spec(self, **settings: Any) -> MachineSpec:
         """Return a spec; relative paths in it are relative to the lab's folder."""

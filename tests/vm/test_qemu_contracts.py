@@ -26,7 +26,7 @@ from vmsuite.testing.contracts import (
     Stand,
     standing,
 )
-from vmsuite_plugins.drivers.qemu import QemuDriver
+from vmsuite_plugins.drivers.qemu.driver import QemuDriver
 from vmsuite_plugins.drivers.qemu.settings import QemuSettings
 
 if TYPE_CHECKING:
@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.vm
 
-SETTINGS = {"guest": "tiny-linux", "forwards": [7], "channels": ["test"]}
+SETTINGS: dict[str, Any] = {
+    "guest": "tiny-linux",
+    "forwards": [7],
+    "channels": ["test"],
+}
 PROMISED = QemuDriver().capabilities(QemuSettings.model_validate(SETTINGS))
 
 EVENT = struct.Struct("<qqHHi")

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from vmsuite.errors import CheckFailed, PlatformError
+from vmsuite.errors import CheckFailed, PlatformError, Unreachable
 from vmsuite.model import Json
 from vmsuite.ports import CommandResult
 from vmsuite_plugins.protocols.guest_command import wrapped
@@ -176,10 +176,19 @@ class AgentShell:
         pause, longest = _POLL
         while True:
             await asyncio.sleep(pause)
-            status = await self._ask("guest-exec-status", {"pid": pid}, audit=False)
+            status = await self._status(pid)
             if status["exited"]:
                 return status
             pause = min(pause * 1.4, longest)
+
+    async def _status(self, pid: int) -> Json:
+        try:
+            return await self._ask("guest-exec-status", {"pid": pid}, audit=False)
+        except CheckFailed as error:
+            raise Unreachable(
+                "the guest agent restarted and forgot the command it ran",
+                evidence=error.message,
+            ) from error
 
     async def _start(self, words: Sequence[str], stdin: bytes) -> int:
         try:

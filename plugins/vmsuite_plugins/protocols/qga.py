@@ -71,13 +71,18 @@ class Agent:
         self._reading = asyncio.create_task(self._read())
 
     def opened(self, is_open: bool) -> None:
-        """Learn whether the guest has its end open, from the monitor's events."""
+        """Learn whether the guest has its end open, from the monitor's events.
+
+        QEMU leaves events out that come fast: an agent that restarts may show only as
+        one that opened its port again.
+        """
         self._synced = False
         if is_open:
             self._opened.set()
-            return
-        self._opened.clear()
-        self._fail("the guest agent closed its port")
+            self._fail("the guest agent restarted")
+        else:
+            self._opened.clear()
+            self._fail("the guest agent closed its port")
 
     @property
     def present(self) -> bool:
@@ -159,6 +164,11 @@ class Agent:
                 async with asyncio.timeout(_SYNC_AGAIN):
                     await self._exchange(question, number, sync=True)
             except TimeoutError:
+                continue
+            except Unreachable:  # it restarts just now
+                if self._over:
+                    raise
+                await self._opened.wait()
                 continue
             self._synced = True
 

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-from vmsuite.errors import PlatformError, Unreachable
+from vmsuite.errors import CheckFailed, PlatformError, Unreachable
 from vmsuite.model import Json
 from vmsuite.processes import Child, Exit, Tail, start
 from vmsuite_plugins.drivers.qemu.command_line import (
@@ -25,6 +25,7 @@ _GREETING_WITHIN = 30.0
 """Seconds for QEMU to start and greet, even on a host that swaps."""
 
 _DRAINED_WITHIN = 1.0
+_QUITS_WITHIN = 2.0
 _FORWARD = re.compile(
     r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)\s"
 )
@@ -73,8 +74,18 @@ class Life:
         """Let the processors run."""
         await self.qmp.execute("cont")
 
+    async def quit(self) -> None:
+        """Pull the plug, yet let QEMU bring the disks' overlays up to date first."""
+        try:
+            async with asyncio.timeout(_QUITS_WITHIN):
+                await self.qmp.execute("quit")
+                await asyncio.wait({self.over})
+        except (TimeoutError, Unreachable, CheckFailed):
+            pass  # then by force
+        await self.end()
+
     async def end(self) -> None:
-        """Pull the plug; afterwards nothing of it is left."""
+        """End QEMU by force; afterwards nothing of it is left."""
         self._stop.set()
         if self._owner is not None:
             await asyncio.shield(self._owner)

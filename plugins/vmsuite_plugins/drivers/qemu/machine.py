@@ -102,7 +102,7 @@ class QemuMachine:
             self.life()
             boot = self._boot
             if boot is None:
-                return
+                return None
             await asyncio.wait({boot})
             if boot is self._boot and not boot.cancelled():
                 return boot.result()
@@ -154,7 +154,7 @@ class QemuMachine:
             return
         self._asked_off = True
         self._off_because = because
-        await life.end()
+        await life.quit()
         self._life = None
 
     def expect_off(self, because: str) -> None:
