@@ -16,7 +16,6 @@ from vmsuite.documents.faults import Faults
 from vmsuite.documents.json_format import parse_json
 from vmsuite.documents.limits import MAX_BYTES
 from vmsuite.documents.places import Source
-from vmsuite.documents.toml_format import parse_toml
 from vmsuite.documents.yaml_format import parse_yaml
 from vmsuite.errors import InvalidSuite
 from vmsuite.findings import Finding
@@ -26,9 +25,17 @@ from vmsuite.quantities import show_size
 FORMATS = {".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".json": "json"}
 """Formats by the suffix of a file's name."""
 
+
+def _parse_toml(text: str, source: Source) -> Json:
+    # Most suites are YAML: they need not wait for tomllib and tree-sitter.
+    from vmsuite.documents.toml_format import parse_toml  # noqa: PLC0415
+
+    return parse_toml(text, source)
+
+
 _PARSERS: dict[str, Callable[[str, Source], Json]] = {
     "yaml": parse_yaml,
-    "toml": parse_toml,
+    "toml": _parse_toml,
     "json": parse_json,
 }
 _UNPRINTABLE = re.compile(  # a negated class takes ten times as long to compile
