@@ -139,6 +139,8 @@ ALIASES = "".join(
     for below, letter in zip("abcdefghi", "bcdefghij", strict=True)
 )
 
+AXES = ", ".join(f"{name}: [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]" for name in "abcdefghi")
+
 
 @pytest.mark.parametrize(
     ("name", "content", "told"),
@@ -162,6 +164,7 @@ ALIASES = "".join(
         ("self.yaml", "name: s\ninclude: [self.yaml]\n", ":2:11: circular include"),
         ("more.yaml", "name: s\ninclude: [no.yaml]\n", ":2:11: included file no.yaml"),
         ("tree.yaml", "name: s\ncases: [{name: c, path: no.sh}]", "script no.sh"),
+        ("matrix.yaml", f"matrix: {{{AXES}}}\n{GOOD}", ":1:1: this matrix gives 10000"),
     ],
     ids=lambda value: value if str(value).endswith(SUFFIXES) else "",
 )

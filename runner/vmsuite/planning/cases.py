@@ -21,7 +21,14 @@ from vmsuite.model import (
 )
 from vmsuite.planning.companions import build_companions
 from vmsuite.planning.machines import MachineBook, softened
-from vmsuite.planning.matrix import Combination, axes_of, combinations, suffix
+from vmsuite.planning.matrix import (
+    MOST,
+    Combination,
+    axes_of,
+    combinations,
+    size,
+    suffix,
+)
 from vmsuite.planning.steps import StepBuilder
 from vmsuite.planning.variables import Variables
 from vmsuite.planning.walk import BUILT_IN_NAMES, Walk
@@ -62,6 +69,9 @@ class CaseBuilder:
         template = self._template(raw)
         outer = _mapping(self.file.get("matrix"))
         inner = _mapping(raw.get("matrix"))
+        if (number := size(outer) * size(inner)) > MOST:
+            self._too_many(raw, number)
+            return
         first = True
         for suite_part in combinations(outer):
             for case_part in combinations(inner):
@@ -70,6 +80,16 @@ class CaseBuilder:
                 report = self.report if first else _quiet
                 yield self._combined(raw, template, combination, report)
                 first = False
+
+    def _too_many(self, raw: LocatedDict, number: int) -> None:
+        holder = raw if "matrix" in raw else self.file
+        self.report(
+            Finding(
+                location=holder.where_key("matrix"),
+                message=f"this matrix gives {number} combinations, more than {MOST}",
+                hint="name fewer values, or loop over some of them in a step",
+            )
+        )
 
     def _template(self, raw: LocatedDict) -> Case:
         """Return the case without what depends on its matrix values."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from vmsuite.model import Json
 
 Combination = Mapping[str, Json]
+
+MOST = 100_000
+"""Combinations that one case may stand for."""
 
 
 def combinations(matrix: Mapping[str, Json] | None) -> Iterator[Combination]:
@@ -30,7 +34,21 @@ def combinations(matrix: Mapping[str, Json] | None) -> Iterator[Combination]:
             made = dict(zip(axes, values, strict=True))
             if not any(_holds(made, entry) for entry in excluded):
                 yield made
-    yield from _entries(matrix.get("include"))
+    yield from _entries(_included(matrix))
+
+
+def size(matrix: Mapping[str, Json] | None) -> int:
+    """Return how many combinations a matrix gives at most; cheap, however many."""
+    axes = [
+        len(values)
+        for name, values in (matrix or {}).items()
+        if name not in {"exclude", "include"} and isinstance(values, list)
+    ]
+    return max(1, (math.prod(axes) if axes else 0) + len(_entries(_included(matrix))))
+
+
+def _included(matrix: Mapping[str, Json] | None) -> Json:
+    return (matrix or {}).get("include")
 
 
 def _entries(written: Json) -> Sequence[Combination]:
@@ -46,7 +64,7 @@ def _holds(made: Combination, entry: Combination) -> bool:
 def axes_of(matrix: Mapping[str, Json] | None) -> frozenset[str]:
     """Return the names a matrix gives values to."""
     names = {key for key in matrix or () if key not in {"exclude", "include"}}
-    for entry in _entries((matrix or {}).get("include")):
+    for entry in _entries(_included(matrix)):
         names |= entry.keys()
     return frozenset(names)
 
