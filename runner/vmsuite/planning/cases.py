@@ -20,6 +20,7 @@ from vmsuite.model import (
     all_steps,
 )
 from vmsuite.planning.companions import build_companions
+from vmsuite.planning.files import is_file
 from vmsuite.planning.machines import MachineBook, softened
 from vmsuite.planning.matrix import (
     MOST,
@@ -182,7 +183,7 @@ class CaseBuilder:
         return ScriptSpec(path=path, args=tuple(_strings(raw.get("args"))))
 
     def _check_file(self, name: str, place: Location, what: str) -> None:
-        if (self.workspace / name).is_file():
+        if is_file(self.workspace / name):
             return
         self.report(
             Finding(

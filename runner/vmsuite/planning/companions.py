@@ -29,11 +29,13 @@ def build_companions(
 
 def _companion(raw: LocatedDict) -> CompanionSpec:
     ready: Json = raw.get("ready")
+    env = raw.get("env")
+    env = env if isinstance(env, dict) else {}
     return CompanionSpec(
         location=raw.location,
         program=raw["program"],
         args=tuple(str(word) for word in raw.get("args", ())),
-        env={key: str(value) for key, value in raw.get("env", {}).items()},
+        env={key: str(value) for key, value in env.items()},
         cwd=raw.get("cwd"),
         delay=_seconds(raw, "delay"),
         timeout=_seconds(raw, "timeout"),

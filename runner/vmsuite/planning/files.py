@@ -59,6 +59,14 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except OSError:  # too long, or behind a folder that we may not enter
+        return False
+
+
 def _below(folder: Path) -> Iterable[Path]:
     for where, folders, names in os.walk(folder):
         folders[:] = [
@@ -138,7 +146,7 @@ class Loader:
                     Finding(location=place, message=f"circular include: {circle}")
                 )
                 continue
-            if not target.is_file():
+            if not is_file(target):
                 self.report(
                     Finding(
                         location=place, message=f"included file {name} does not exist"

@@ -52,7 +52,8 @@ def _included(matrix: Mapping[str, Json] | None) -> Json:
 
 
 def _entries(written: Json) -> Sequence[Combination]:
-    return [entry for entry in written or () if isinstance(entry, dict)]
+    entries = written if isinstance(written, list) else ()
+    return [entry for entry in entries if isinstance(entry, dict)]
 
 
 def _holds(made: Combination, entry: Combination) -> bool:

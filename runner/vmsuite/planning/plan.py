@@ -12,7 +12,7 @@ from vmsuite.expressions import Templates
 from vmsuite.findings import Finding, Severity
 from vmsuite.model import Case, Location, Suite
 from vmsuite.planning.cases import CaseBuilder, requires_of
-from vmsuite.planning.files import Loader, SuiteFile, find_files, shown
+from vmsuite.planning.files import Loader, SuiteFile, find_files, is_file, shown
 from vmsuite.planning.machines import MachineBook, check_hosts
 from vmsuite.planning.selection import Selection, check_names
 from vmsuite.planning.steps import StepBuilder
@@ -204,7 +204,7 @@ class Planner:
         script = file.value.get("build_script")
         if not isinstance(script, str):
             return None
-        if not (self.configuration.workspace / script).is_file():
+        if not is_file(self.configuration.workspace / script):
             self._report(
                 Finding(
                     location=file.value.where("build_script"),
