@@ -132,10 +132,17 @@ def check_hosts(
                 if key in seen:
                     continue
                 seen.add(key)
-                base = Path(spec.location.file).parent
-                check = registry.drivers[spec.driver].check
-                for finding in check(spec, registry.guests, base):
+                for finding in _check_host(spec, registry):
                     yield finding if running else softened(finding)
+
+
+def _check_host(spec: MachineSpec, registry: Registry) -> Iterator[Finding]:
+    base = Path(spec.location.file).parent
+    try:
+        yield from registry.drivers[spec.driver].check(spec, registry.guests, base)
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        why = error.strerror if isinstance(error, OSError) else error
+        yield Finding(location=spec.location, message=f"machine {spec.name!r}: {why}")
 
 
 def softened(finding: Finding) -> Finding:
