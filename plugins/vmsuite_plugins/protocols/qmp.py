@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
 from collections import deque
@@ -36,12 +37,11 @@ _silent.setLevel(logging.CRITICAL)
 class _Client(QMPClient):
     """The library's client with its two documented hooks in use."""
 
-    logger = _silent
-
     def __init__(
         self, name: str, trace: Trace | None, on_event: Callable[[Json], None]
     ) -> None:
         super().__init__(name)
+        self.logger = _silent
         self._trace = trace
         self._on_event = on_event
 
@@ -120,6 +120,7 @@ class Qmp:
 
         """
         try:
+            json.dumps(arguments)  # the library's writer would die of what is no JSON
             return await self._client.execute(command, arguments)
         except ExecuteError as error:
             raise CheckFailed(f"QMP {command}: {error}") from error
@@ -156,7 +157,7 @@ class Qmp:
             return
         try:
             await self._client.disconnect()
-        except (EOFError, OSError, QMPError):
+        except (EOFError, OSError, ValueError, QMPError):
             return  # why it ended is the caller's to find out; that it did is enough
 
     def hang_up(self) -> None:

@@ -83,7 +83,7 @@ while read -r w a b c; do
 	piece) piece "$a" "$b" "$c" ;;
 	kill)
 		read -r p <"$r/pid"
-		[ -n "$p" ] && { kill -9 -- "-$p" || kill -9 "$p"; } 2>/dev/null
+		[ -n "$p" ] && { kill -9 "-$p" || kill -9 "$p"; } 2>/dev/null
 		echo "@$t:killed"
 		;;
 	bye) break ;;

@@ -21,9 +21,6 @@ from vmsuite_plugins.protocols.serial_frames import (
 LINE = 900
 """Characters typed in one line: some shells' editors take no more than 1023."""
 
-ANSWER_WITHIN = 5.0
-"""Seconds in which a guest answers what takes it no time."""
-
 _WINDOW = 12 << 10
 """Bytes sent between two acknowledgements: what a guest's terminal surely holds."""
 
@@ -42,7 +39,8 @@ class SerialSession:
     """One server that runs in the guest, for one command after the other.
 
     ``answer`` waits for a pattern on the console after a mark and raises TimeoutError
-    after a limit, Unreachable when the guest has gone.
+    after a limit, Unreachable when the guest has gone. ``within``: seconds for what
+    takes a guest no time.
     """
 
     def __init__(
@@ -50,7 +48,10 @@ class SerialSession:
         console: ConsoleLog,
         send: Callable[[bytes], Awaitable[None]],
         answer: Callable[[str, int, float | None], Awaitable[str]],
+        *,
+        within: float,
     ) -> None:
+        self._within = within
         self._console = console
         self._send = send
         self._answer = answer
@@ -63,14 +64,14 @@ class SerialSession:
         name = secrets.token_hex(8)
         since = self._console.mark()
         await self._type(f" sh {script} {name}\n")
-        await self._answer(f"@{name}:hello", since, ANSWER_WITHIN)
+        await self._answer(f"@{name}:hello", since, self._within)
 
     async def renew(self) -> None:
         """Begin a command, with a token of its own. Raises TimeoutError."""
         self._token = secrets.token_hex(16)
         self._since = self._console.mark()
         await self._type(f"new {self._token}\n")
-        await self._answer(f"@{self._token}:here", self._since, ANSWER_WITHIN)
+        await self._answer(f"@{self._token}:here", self._since, self._within)
 
     async def run(self, words: Sequence[str], stdin: bytes, limit: int) -> Done:
         """Run a command and wait for its end, however long it takes."""
@@ -110,7 +111,7 @@ class SerialSession:
         """Let the server end; the shell's prompt comes back. Raises TimeoutError."""
         since = self._console.mark()
         await self._type("bye\n")
-        await self._answer(f"@{self._token}:left", since, ANSWER_WITHIN)
+        await self._answer(f"@{self._token}:left", since, self._within)
 
     async def abandon(self) -> None:
         """Kill the command, wait until it has ended and let the server end."""
@@ -120,7 +121,7 @@ class SerialSession:
         while True:
             await self._type("kill\nask\n")
             try:
-                await self._answer(rf"@{self._token}:done", since, _KILL_AGAIN)
+                await self._answer(rf"@{self._token}:told", since, _KILL_AGAIN)
                 break
             except TimeoutError:
                 continue
@@ -146,7 +147,7 @@ class SerialSession:
     async def _acknowledged(self, name: str, sent: bytes, since: int) -> None:
         pattern = rf"@{self._token}:got {name} \w+ \d+\n"
         try:
-            line = await self._answer(pattern, since, ANSWER_WITHIN)
+            line = await self._answer(pattern, since, self._within)
         except TimeoutError:
             raise Unreachable("the serial line lost what was sent") from None
         if not line.rstrip().endswith(f" {Sum.of(sent)}"):
@@ -156,7 +157,7 @@ class SerialSession:
         """Return what was sent without asking, unless it was damaged."""
         begin, end = f"@{self._token}:whole {stream}", f"@{self._token}:end {stream}"
         try:
-            await self._answer(re.escape(end), self._since, ANSWER_WITHIN)
+            await self._answer(re.escape(end), self._since, self._within)
         except TimeoutError:
             return None
         text = self._console.text(since=self._since)
@@ -186,7 +187,7 @@ class SerialSession:
         since = self._console.mark()
         await self._type(f"piece {stream} {size} {number}\n")
         try:
-            line = await self._answer(rf"{tail}\w+\.\n", since, 2 * ANSWER_WITHIN)
+            line = await self._answer(rf"{tail}\w+\.\n", since, 2 * self._within)
         except TimeoutError:
             return None
         text = self._console.text(since=since, limit=4 * size + 65536)

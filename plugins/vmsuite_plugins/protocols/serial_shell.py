@@ -25,7 +25,6 @@ from vmsuite_plugins.protocols.guest_command import wrapped
 from vmsuite_plugins.protocols.racing import first
 from vmsuite_plugins.protocols.serial_frames import Done, Sum
 from vmsuite_plugins.protocols.serial_session import (
-    ANSWER_WITHIN,
     LINE,
     SerialSession,
 )
@@ -39,7 +38,8 @@ _END_WITHIN = 10.0
 class SerialShell:
     """See ``vmsuite.ports.Shell``; one command runs at a time.
 
-    ``send`` types into the console, ``keep`` runs clean-up that outlives its caller.
+    ``send`` types into the console, ``keep`` runs clean-up that outlives its caller;
+    ``within``: seconds a guest may take for what takes it no time.
     """
 
     def __init__(
@@ -47,7 +47,10 @@ class SerialShell:
         console: ConsoleLog,
         send: Callable[[bytes], Awaitable[None]],
         keep: Callable[[Any], asyncio.Task[None]],
+        *,
+        within: float = 5.0,
     ) -> None:
+        self._within = within
         self._console = console
         self._send = send
         self._keep = keep
@@ -159,7 +162,9 @@ class SerialShell:
     async def _start(self) -> SerialSession:
         if not self._script:
             self._script = await self._install()
-        session = SerialSession(self._console, self._send, self._answer)
+        session = SerialSession(
+            self._console, self._send, self._answer, within=self._within
+        )
         await session.begin(self._script)
         return session
 
@@ -198,18 +203,18 @@ class SerialShell:
             f"D=$D/.vmsuite-{mark}; mkdir -m 700 $D 2>/dev/null && break; done; "
             f'echo @"{mark}":at\n'
         )
-        await self._answer(f"@{mark}:at", since, ANSWER_WITHIN)
+        await self._answer(f"@{mark}:at", since, self._within)
         for begin in range(0, len(encoded), LINE - 60):
             piece = encoded[begin : begin + LINE - 60]
             since = self._console.mark()
             await self._type(f' printf %s {piece} >>$D/b; echo @"{mark}":{begin}:\n')
-            await self._answer(f"@{mark}:{begin}:", since, ANSWER_WITHIN)
+            await self._answer(f"@{mark}:{begin}:", since, self._within)
         since = self._console.mark()
         await self._type(
             f' base64 -d <$D/b >$D/s; echo @"{mark}":$D:$(md5sum <$D/s):\n'
         )
         pattern = rf"@{mark}:(/[\w./-]+):{Sum.of(content).md5}\b"
-        found = await self._answer(pattern, since, ANSWER_WITHIN)
+        found = await self._answer(pattern, since, self._within)
         return f"{found.split(':')[1]}/s"
 
     async def _type(self, text: str) -> None:

@@ -102,10 +102,11 @@ class QemuMachine:
             self.life()
             boot = self._boot
             if boot is None:
-                return None
+                return
             await asyncio.wait({boot})
             if boot is self._boot and not boot.cancelled():
-                return boot.result()
+                boot.result()
+                return
             # The guest restarted meanwhile: now it is the new boot that counts.
 
     async def lost(self) -> Exception:
@@ -180,7 +181,12 @@ class QemuMachine:
     # --- talking to it, for the capabilities ---------------------------------------
 
     def life(self) -> Life:
-        """Return the process's connections. Raises Unreachable if it is off."""
+        """Return the process's connections.
+
+        Raises MachineLost if it ended unasked, Unreachable if it is off.
+        """
+        if self._life is None and self._loss.done() and not self.crashed:
+            raise self._loss.result()
         if self._life is None:
             raise Unreachable(
                 f"machine {self.name!r} is off: {self._off_because}",
