@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 from vmsuite.errors import (
@@ -42,6 +43,16 @@ _OUTCOMES: tuple[tuple[type[BaseException], Outcome], ...] = (
     (CheckFailed, Outcome.FAILED),
 )
 
+_SPACE = "free some space on this host, or choose another place with --log-dir"
+_REMEDIES = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EMFILE: "raise ulimit -n, or run fewer cases at once",
+    errno.ENFILE: "this host has too many open files",
+    errno.ENOMEM: "this host is out of memory: run fewer cases at once",
+}
+"""What to do where a host has no more of something: no fault of anybody's program."""
+
 
 def judge_error(error: Exception) -> Verdict:
     """Return the verdict on what raised this.
@@ -69,6 +80,11 @@ def explained(error: BaseException) -> VmsuiteError:
     error = first_cause(error)
     if isinstance(error, VmsuiteError):
         return error
+    if isinstance(error, OSError) and error.errno in _REMEDIES:
+        named = f"{error.filename}: " if error.filename else ""
+        lacking = PlatformError(f"{named}{error.strerror}", hint=_REMEDIES[error.errno])
+        lacking.__cause__ = error
+        return lacking
     unexpected = PlatformError(
         f"unexpected {type(error).__name__}: {error}",
         hint="a fault of vmsuite or of a plugin, not of the suite",
