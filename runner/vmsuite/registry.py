@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
@@ -56,6 +57,9 @@ class Registry:
 def load_registry(plugins: Iterable[object] | None = None) -> Registry:
     """Load every installed plugin (or just these) and collect what they bring.
 
+    Drivers and guests are asked for when they are first looked at: a plugin whose
+    hook imports what runs machines costs nothing where no machine is named.
+
     Raises:
         UsageError: a plugin cannot be imported, misspells a hook, or brings a name
             that another one already brought.
@@ -94,7 +98,7 @@ def _installed() -> Iterator[tuple[str, object]]:
 def _collect(manager: pluggy.PluginManager) -> Registry:
     def each(hook: str) -> Iterator[tuple[str, Any]]:
         for implementation in getattr(manager.hook, hook).get_hookimpls():
-            found = implementation.function()
+            found = _brought(implementation)
             items = found.items() if isinstance(found, Mapping) else found
             for item in items:
                 yield implementation.plugin_name, item
@@ -108,8 +112,8 @@ def _collect(manager: pluggy.PluginManager) -> Registry:
     return Registry(
         step_kinds=by("vmsuite_step_kinds", lambda kind: (kind.type, kind.action)),
         conditions=by("vmsuite_conditions", lambda kind: kind.condition),
-        drivers=by("vmsuite_drivers", lambda driver: driver.name),
-        guests=by("vmsuite_guests", lambda recipe: recipe.name),
+        drivers=_WhenAsked(lambda: by("vmsuite_drivers", lambda driver: driver.name)),
+        guests=_WhenAsked(lambda: by("vmsuite_guests", lambda recipe: recipe.name)),
         dialects=by("vmsuite_dialects", lambda dialect: dialect.name),
         reporters=by("vmsuite_reporters", lambda reporter: reporter.name),
         listeners=named("vmsuite_listeners"),
@@ -117,6 +121,37 @@ def _collect(manager: pluggy.PluginManager) -> Registry:
         plan_checks=tuple(item for _, item in each("vmsuite_plan_checks")),
         doctors=tuple(item for _, item in each("vmsuite_doctors")),
     )
+
+
+class _WhenAsked(Mapping[str, T]):
+    """What a hook brings by name, collected when somebody first looks."""
+
+    def __init__(self, collect: Callable[[], Mapping[str, T]]) -> None:
+        self._collect = collect
+
+    @cached_property
+    def _found(self) -> Mapping[str, T]:
+        return self._collect()
+
+    def __getitem__(self, name: str) -> T:
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+def _brought(implementation: pluggy.HookImpl) -> Any:
+    try:
+        return implementation.function()
+    except ImportError as error:
+        raise UsageError(
+            f"plugin {implementation.plugin_name!r} cannot bring what it should: "
+            f"{type(error).__name__}: {error}",
+            hint="uninstall or repair the distribution that brings it",
+        ) from error
 
 
 def _unique(found: Iterable[tuple[str, Any, T]]) -> dict[Any, T]:
