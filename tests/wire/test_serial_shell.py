@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import pty
 import re
@@ -124,7 +125,7 @@ def test_noise_of_the_kernel_is_left_out_or_asked_again(stand: Stand) -> None:
         while True:
             log.feed(b"[  123.456789] a kernel message\r\n")
             log.feed(b"half a line")
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.01)
 
     async def story() -> str:
         disturbing = asyncio.create_task(noise())
@@ -184,10 +185,7 @@ def test_no_shell_at_all_is_told_with_what_the_console_shows(tmp_path: Path) -> 
 
 def test_a_payload_is_taken_only_if_it_is_unharmed() -> None:
     content = b"hello" * 20
-    lines = (
-        "aGVsbG9oZWxsb2hlbGxvaGVsbG9oZWxsb2hlbGxvaGVsbG9oZWxsb2hlbGxvaGVsbG9oZWxsb2hl\n"
-    )
-    lines += "bGxvaGVsbG9oZWxsb2hlbGxvaGVsbG9oZWxsb2hlbGxvaGVsbG8=\n"
+    lines = base64.encodebytes(content).decode()
     md5 = Sum.of(content).md5
 
     def read(body: str) -> bytes | None:
