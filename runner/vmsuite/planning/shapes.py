@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vmsuite.kinds import Kind, StepKind
 from vmsuite.model import Json
+from vmsuite.validation.normal import schema_of
 
 _ENVELOPE = {
     "label": "label",
@@ -38,7 +39,7 @@ class Shape:
 @functools.cache
 def shape_of(kind: type[Kind]) -> Shape:
     """Return the shape of a step kind or condition."""
-    properties: dict[str, Json] = kind.model_json_schema().get("properties", {})
+    properties: dict[str, Json] = schema_of(kind).get("properties", {})
     own = frozenset(properties) | frozenset(kind.model_fields)
     envelope = {key: to for key, to in _ENVELOPE.items() if key not in own}
     if not issubclass(kind, StepKind):

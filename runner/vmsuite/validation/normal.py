@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel
@@ -19,9 +20,15 @@ _MAX_DEPTH = 30
 """Models in models; a model in itself would never end."""
 
 
+@cache
+def schema_of(model: type[BaseModel]) -> Schema:
+    """Return pydantic's own schema of a model, made once; it must not be changed."""
+    return model.model_json_schema()
+
+
 def normal_schema(model: type[BaseModel]) -> Schema:
     """Return the schema of a model's fields. Raises ValueError for a recursive one."""
-    raw = model.model_json_schema()
+    raw = schema_of(model)
     schema = _resolved(raw, raw.get("$defs", {}), 0)
     schema.pop("title", None)
     schema["description"] = inspect.cleandoc(model.__doc__ or "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 
 from vmsuite.documents import Document, derive
 from vmsuite.expressions import Templates
@@ -29,9 +30,6 @@ class Validator:
     def __init__(self, registry: Registry) -> None:
         self._catalogue = Catalogue(registry)
         self._templates = Templates(registry.functions)
-        self._suite = Shape(editor.suite_fields())
-        self._case = Shape(editor.case_fields())
-        self._variable = Shape(fields_schema(VariableFields))
 
     def check(self, document: Document) -> list[Finding]:
         """Return what is wrong, in the order of the document.
@@ -40,7 +38,7 @@ class Validator:
         does not serve, though scenarios know it, is a ``MissingPlugin`` (a warning).
         """
         check = _Check(document, self._catalogue, self._templates)
-        check.suite(self._suite, self._case, self._variable)
+        check.suite()
         return check.findings()
 
     def check_machine(self, name: str, machines: Mapping[str, Json]) -> list[Finding]:
@@ -50,6 +48,21 @@ class Validator:
         check = _Check(document, self._catalogue, self._templates)
         check.machine(name, machines[name], ("machines", name))
         return check.findings()
+
+
+@cache
+def _suite_shape() -> Shape:
+    return Shape(editor.suite_fields())
+
+
+@cache
+def _case_shape() -> Shape:
+    return Shape(editor.case_fields())
+
+
+@cache
+def _variable_shape() -> Shape:
+    return Shape(fields_schema(VariableFields))
 
 
 class _Check:
@@ -75,41 +88,42 @@ class _Check:
 
     # --- the parts of a suite ---------------------------------------------------
 
-    def suite(self, suite: Shape, case: Shape, variable: Shape) -> None:
+    def suite(self) -> None:
         """Check the whole document."""
         value = self._document.value
         if not isinstance(value, dict):
             self._fault(Fault((), f"a suite must be a mapping, not {seen(value)}"), ())
             return
-        self._variables(value.get("vars"), variable)
-        self._shape(suite, value, (), "suite")
+        self._variables(value.get("vars"))
+        self._shape(_suite_shape(), value, (), "suite")
         self._templates_in(value.get("companions"), ("companions",))
         self._templates_in(value.get("matrix"), ("matrix",))
         self._machines(value.get("machines"), ("machines",))
         cases = value.get("cases")
         for number, written in enumerate(cases if isinstance(cases, list) else ()):
-            self._case(case, written, ("cases", number))
+            self._case(written, ("cases", number))
 
-    def _case(self, shape: Shape, value: Json, pointer: Pointer) -> None:
+    def _case(self, value: Json, pointer: Pointer) -> None:
         if not isinstance(value, dict):
             message = f"a case must be a mapping, not {seen(value)}"
             self._fault(Fault((), message), pointer)
             return
         name = value.get("name")
         what = f"case {seen(name)}" if isinstance(name, str) and name else "case"
-        self._shape(shape, value, pointer, what)
+        self._shape(_case_shape(), value, pointer, what)
         self._templates_in(value.get("companions"), (*pointer, "companions"))
         self._templates_in(value.get("matrix"), (*pointer, "matrix"))
         self._machines(value.get("machines"), (*pointer, "machines"))
 
-    def _variables(self, value: Json, shape: Shape) -> None:
+    def _variables(self, value: Json) -> None:
         if not isinstance(value, dict):
             return
         for name, written in value.items():
             pointer = ("vars", name)
             if is_variable_source(written):
                 self._learn_secret(written)
-                for fault in shape.faults(written, f"variable {seen(name)}"):
+                what = f"variable {seen(name)}"
+                for fault in _variable_shape().faults(written, what):
                     self._fault(fault, pointer)
             else:
                 self._templates_in(written, pointer)
