@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from vmsuite.cli import streams
 from vmsuite.cli.arguments import COMMANDS, command_parser, run_parser
@@ -58,15 +60,15 @@ def _broken(error: Exception) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    # Each command imports what it needs when it is called: --help must be quick.
     if arguments and arguments[0] in COMMANDS:
         name, rest = arguments[0], arguments[1:]
-        options = command_parser(name).parse_args(rest)
-        from importlib import import_module  # noqa: PLC0415
-
-        module = import_module(f"vmsuite.cli.{COMMANDS[name].module}")
-        return int(module.run(options))
-    options = run_parser().parse_intermixed_args(arguments)
-    from vmsuite.cli.run import run  # noqa: PLC0415
-
-    return run(options)
+        options, module = command_parser(name).parse_args(rest), COMMANDS[name].module
+    else:
+        options, module = run_parser().parse_intermixed_args(arguments), "run"
+    # Each command imports what it needs when it is called: --help must be quick.
+    # What is imported stays, so that looking for garbage meanwhile is time lost.
+    gc.disable()
+    command = import_module(f"vmsuite.cli.{module}")
+    gc.freeze()
+    gc.enable()
+    return int(command.run(options))
