@@ -17,16 +17,14 @@ _TROUBLE = (
     r"(?:watchdog: |NMI watchdog: )?BUG: ",
     r"kernel BUG at ",
     r"(?:Oops: )?general protection fault",
-    r"(?:Oops: |Internal error: |[a-z][a-z ]+: )?[\w ,-]*: [0-9a-f]{4,16} \[#\d+\]",
+    r".{1,80}: [0-9a-f]{4,16} \[#\d+\]",
     r"Oops(?:: |\[#\d+\])",
     r"Internal error: ",
     r"Unable to handle kernel ",
-    r"(?:Watchdog detected hard LOCKUP|NMI watchdog: Watchdog detected hard LOCKUP)",
+    r"(?:NMI watchdog: |watchdog: )?Watchdog detected hard LOCKUP",
     r"INFO: task \S+:\d+ blocked for more than \d+ seconds",
     r"(?:rcu: )?INFO: rcu\w* (?:self-)?detected (?:expedited )?stall",
-    r"UBSAN: ",
     r"PANIC: double fault",
-    r"panic: ",
 )
 
 _REPORT = (
@@ -47,8 +45,9 @@ _WITHIN = 8192
 """Characters in which the rest of a report must begin."""
 
 _HINTS = re.compile(
-    "panic|BUG|fault|Oops|error|Unable to handle|LOCKUP|blocked for|stall|UBSAN|\\[#"
+    r"panic|PANIC|BUG|fault|Oops|rror|Unable to handle|LOCKUP|blocked for|stall|\[#"
 )
+"""What each of the patterns above has in it: a quick look before the careful one."""
 
 
 class CrashWatch:
@@ -91,12 +90,14 @@ class CrashWatch:
     def _sign(self, lines: str) -> str:
         if self._own is not None and (found := self._own.search(lines)):
             return _line_of(lines, found)
-        if found := self._stamped.search(lines):
-            return found[1]
+        sure = self._stamped.search(lines)
         for found in self._unstamped.finditer(lines):
-            if _MORE.search(lines[found.end() : found.end() + _WITHIN]):
+            if sure is not None and found.start() >= sure.start():
+                break
+            more = lines[found.end() : found.end() + _WITHIN]
+            if sure is not None or _MORE.search(more):
                 return found[0]
-        return ""
+        return sure[1] if sure is not None else ""
 
 
 def _line_of(lines: str, found: re.Match[str]) -> str:
