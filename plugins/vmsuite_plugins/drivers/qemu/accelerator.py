@@ -49,12 +49,12 @@ def _judge(process: subprocess.Popen[bytes]) -> Trial:
     try:
         spoken = process.stdout.read(7) if process.stdout else b""
         process.kill()
+        if spoken == b"SeaBIOS":
+            return Trial(works=True)
         said = process.stderr.read(4096) if process.stderr else b""
     finally:
         process.kill()
         late.cancel()
-    if spoken == b"SeaBIOS":
-        return Trial(works=True)
     lines = said.decode(errors="replace").strip().splitlines()
     return Trial(
         works=False,
