@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from vmsuite import events
 from vmsuite.events import Event, Notice, SuiteStarted
@@ -63,20 +64,22 @@ class UnknownEvent(NotAnEvent):
 def seal(event: Event, mask_json: MaskJson | None = None) -> tuple[Event, bytes]:
     """Return the event as it may be shown, and its line without the line feed."""
     try:
-        text = _encode(_record(event))
-        line = text.encode()
+        line = _encode(_record(event))
     except (ValueError, TypeError, RecursionError):
         return _resealed(event, mask_json)
     if len(line) > LONGEST_LINE and not isinstance(event, SuiteStarted):
         return _resealed(event, mask_json)
+    if mask_json is None:
+        return event, line
     # Without escapes every text stands in the line as it is, so one look is enough.
-    if mask_json is None or ("\\" not in text and mask_json(text) == text):
+    text = line.decode()
+    if "\\" not in text and mask_json(text) == text:
         return event, line
     record = json.loads(line)
     masked = _masked(record, mask_json)
     if masked == record:
         return event, line
-    return _decoded(masked), _encode(masked).encode()
+    return _decoded(masked), _encode(masked)
 
 
 def unseal(line: bytes | str) -> Event:
@@ -103,7 +106,7 @@ def _resealed(event: Event, mask_json: MaskJson | None) -> tuple[Event, bytes]:
         if mask_json is not None:
             record = _masked(record, mask_json)
         record = fitting(record, longest, items)
-        line = _encode(record).encode()
+        line = _encode(record)
         if len(line) <= LONGEST_LINE:
             break
     return _decoded(record), line
@@ -135,9 +138,15 @@ def _plain(value: object) -> Json:
     return str(value)
 
 
-_encode: Callable[[Json], str] = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
-).encode
+def _encode(record: Mapping[str, Json]) -> bytes:
+    """Return a record as JSON. Raises ValueError for what JSON cannot hold."""
+    line = to_json(record, fallback=_plain)
+    if b"NaN" in line or b"Infinity" in line:  # perhaps as numbers
+        _STRICT.encode(record)
+    return line
+
+
+_STRICT = json.JSONEncoder(allow_nan=False, default=_plain)
 
 
 def _masked(record: Mapping[str, Json], mask_json: MaskJson) -> dict[str, Json]:
