@@ -107,8 +107,15 @@ def test_a_guest_that_powers_itself_off_is_off_and_not_lost(lab: Lab) -> None:
                 await shell.execute(("sh", "-c", "poweroff -f; sleep 9"))
             assert await power.status() == "off"
             assert await reason_of_loss(machine) is None
-            with pytest.raises(Unreachable, match="powered itself off"):
-                await machine.capability(Monitor).qmp("query-status", None)
+            monitor = machine.capability(Monitor)
+            event = await monitor.wait_event("SHUTDOWN", {"guest": True})
+            assert event["data"]["reason"] == "guest-shutdown"
+            for late in (
+                monitor.wait_event("SHUTDOWN", {}),
+                monitor.qmp("query-status", None),
+            ):
+                with pytest.raises(Unreachable, match="powered itself off"):
+                    await late
 
     asyncio.run(story())
 

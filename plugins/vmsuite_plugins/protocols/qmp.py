@@ -73,11 +73,59 @@ class _Wait:
         return all(k in data and data[k] == v for k, v in self.data.items())
 
 
+class EventHistory:
+    """Events of one machine, over all its connections, until somebody waits for them.
+
+    A flood of events forgets the oldest.
+    """
+
+    def __init__(self) -> None:
+        self._events: deque[Json] = deque(maxlen=_REMEMBERED)
+        self._waits: list[_Wait] = []
+
+    def add(self, event: Json) -> None:
+        """Give an event to who waits for it, or keep it."""
+        for wait in self._waits:
+            if wait.takes(event):
+                wait.found.set_result(event)
+                return
+        self._events.append(event)
+
+    def take(self, name: str, data: Mapping[str, Json]) -> Json | None:
+        """Return the oldest event kept whose data include these, and forget it."""
+        wanted = _Wait(name, data)
+        for event in self._events:
+            if wanted.takes(event):
+                self._events.remove(event)
+                return event
+        return None
+
+    async def wait(self, name: str, data: Mapping[str, Json]) -> Json:
+        """Return such an event, kept or to come; raises Unreachable, see ``end``."""
+        kept = self.take(name, data)
+        if kept is not None:
+            return kept
+        wait = _Wait(name, data)
+        self._waits.append(wait)
+        try:
+            return await wait.found
+        finally:
+            self._waits.remove(wait)
+
+    def end(self) -> None:
+        """End every wait: the connection is gone, so no event will come."""
+        for wait in self._waits:
+            if not wait.found.done():
+                wait.found.set_exception(
+                    Unreachable(f"the monitor hung up; no event {wait.name} came")
+                )
+
+
 class Qmp:
     """One connection to a monitor; made by ``Qmp.connect``.
 
-    ``on_event`` is called with every event as it comes; events are also kept for
-    ``wait_event``. Nothing here knows of machines or suites.
+    ``on_event`` is called with every event as it comes; ``events`` keeps them for those
+    who will wait for them. Nothing here knows of machines or suites.
     """
 
     def __init__(
@@ -86,12 +134,11 @@ class Qmp:
         *,
         trace: Trace | None = None,
         on_event: Callable[[Json], None] | None = None,
+        events: EventHistory | None = None,
     ) -> None:
         self._client = _Client(name, trace, self._handle)
         self._on_event = on_event
-        self._events: deque[Json] = deque(maxlen=_REMEMBERED)
-        self._waits: list[_Wait] = []
-        self._over: asyncio.Event = asyncio.Event()
+        self.events = events or EventHistory()
 
     async def connect(self, connection: socket.socket) -> None:
         """Greet and negotiate. Raises Unreachable; the socket is closed with us."""
@@ -131,25 +178,6 @@ class Qmp:
         except QMPError as error:
             raise Unreachable(f"QMP {command}: {error}") from error
 
-    async def wait_event(self, name: str, data: Mapping[str, Json]) -> Json:
-        """Wait for an event whose data include these; each event is given once.
-
-        Events count from the connection's beginning on. Raises Unreachable when the
-        connection ends first.
-        """
-        wait = _Wait(name, data)
-        for event in self._events:
-            if wait.takes(event):
-                self._events.remove(event)
-                return event
-        if self._over.is_set():
-            raise Unreachable(f"the monitor hung up; no event {name} came")
-        self._waits.append(wait)
-        try:
-            return await wait.found
-        finally:
-            self._waits.remove(wait)
-
     async def close(self) -> None:
         """Let go of the connection; every wait for an event ends as Unreachable."""
         self.hang_up()
@@ -162,18 +190,9 @@ class Qmp:
 
     def hang_up(self) -> None:
         """End every wait for an event: none will come any more."""
-        self._over.set()
-        for wait in self._waits:
-            if not wait.found.done():
-                wait.found.set_exception(
-                    Unreachable(f"the monitor hung up; no event {wait.name} came")
-                )
+        self.events.end()
 
     def _handle(self, event: Json) -> None:
         if self._on_event is not None:
             self._on_event(event)
-        for wait in self._waits:
-            if wait.takes(event):
-                wait.found.set_result(event)
-                return
-        self._events.append(event)
+        self.events.add(event)

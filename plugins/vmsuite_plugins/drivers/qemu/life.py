@@ -19,7 +19,7 @@ from vmsuite_plugins.drivers.qemu.command_line import (
 )
 from vmsuite_plugins.drivers.qemu.wires import SerialLine
 from vmsuite_plugins.protocols.qga import Agent
-from vmsuite_plugins.protocols.qmp import Qmp, Trace
+from vmsuite_plugins.protocols.qmp import EventHistory, Qmp, Trace
 
 _GREETING_WITHIN = 30.0
 """Seconds for QEMU to start and greet, even on a host that swaps."""
@@ -45,6 +45,7 @@ class Life:
         environment: Mapping[str, str],
         feed: Callable[[bytes], None],
         on_event: Callable[[Json], None],
+        events: EventHistory,
         trace: Trace | None,
         patience: float,
     ) -> None:
@@ -59,7 +60,7 @@ class Life:
         self.over: asyncio.Future[Exit] = loop.create_future()
         self._owner: asyncio.Task[None] | None = None
         self._line: SerialLine | None = None
-        self.qmp = Qmp(blueprint.name, trace=trace, on_event=on_event)
+        self.qmp = Qmp(blueprint.name, trace=trace, on_event=on_event, events=events)
         self.agent = Agent(patience=patience, trace=trace)
         self.forwards: dict[int, int] = {}
         """Host ports by guest port."""

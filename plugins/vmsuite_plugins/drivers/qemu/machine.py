@@ -31,6 +31,7 @@ from vmsuite_plugins.drivers.qemu.trace import TraceFile
 from vmsuite_plugins.protocols.console_log import ConsoleLog
 from vmsuite_plugins.protocols.kernel_crash import CrashWatch
 from vmsuite_plugins.protocols.qga import Agent
+from vmsuite_plugins.protocols.qmp import EventHistory
 from vmsuite_plugins.protocols.serial_shell import SerialShell
 
 C = TypeVar("C")
@@ -62,6 +63,7 @@ class QemuMachine:
             if context.trace
             else None
         )
+        self.events = EventHistory()
         self.serial = SerialShell(self.console, self._type, self.keep)
         self.restarts = Restarts(self.console, linux=plan.linux)
         self._life: Life | None = None
@@ -132,6 +134,7 @@ class QemuMachine:
             environment=self.context.environment,
             feed=self.console.feed,
             on_event=self._handle,
+            events=self.events,
             trace=self._trace,
             patience=_PATIENCE * self.context.timeout_factor,
         )
@@ -349,6 +352,7 @@ class QemuMachine:
     def _lose(self, why: Exception) -> None:
         if not self._loss.done():
             self._loss.set_result(why)
+            self.serial.forget(str(why))
 
 
 def _from_sign(text: str, sign: str) -> str:

@@ -38,7 +38,7 @@ async def await_ready(machine: QemuMachine, life: Life, since: int) -> None:
             f"machine {machine.name!r}: not ready within {limit:g} s: "
             f"{_missing(machine.plan.ready)}",
             hint=f"see {machine.console.path.name}, or give it a longer boot_timeout",
-            evidence=machine.console.tail(),
+            evidence=machine.console.tail() or "(the console is empty)",
         ) from None
     if trouble is not None:
         raise trouble
@@ -84,7 +84,7 @@ async def _gone(machine: QemuMachine, life: Life) -> Exception:
     if machine.off:
         return NotReady(
             f"machine {machine.name!r} went off before it was ready",
-            evidence=machine.console.tail(),
+            evidence=machine.console.tail() or "(the console is empty)",
         )
     return await machine.lost()
 

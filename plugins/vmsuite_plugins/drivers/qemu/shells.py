@@ -62,7 +62,7 @@ class QemuShell:
         limit: int = 16 << 20,
     ) -> CommandResult:
         """Run argv to its end; when cancelled, end its process group in the guest."""
-        shell = await self._shell("guest-exec", {"arg": list(argv)})
+        shell = await self._shell("execute", {"argv": list(argv)})
         try:
             return await shell.execute(argv, env=env, stdin=stdin, cwd=cwd, limit=limit)
         except Unreachable as error:

@@ -32,12 +32,18 @@ class QemuMonitor:
     async def wait_event(self, name: str, data: Mapping[str, Json]) -> Json:
         """Wait for an event whose data include these; each event is given once.
 
-        Events count from the last power-on. Raises Unreachable if the machine goes.
+        Also of a machine that is off by now, such as ``SHUTDOWN``. Raises Unreachable
+        if none was kept and it is off, or goes off meanwhile.
         """
+        machine = self._machine
+        kept = machine.events.take(name, data)
+        if kept is not None:
+            return kept
+        machine.life()
         try:
-            return await self._machine.life().qmp.wait_event(name, data)
+            return await machine.events.wait(name, data)
         except Unreachable as error:
-            raise await self._machine.explained(error) from error
+            raise await machine.explained(error) from error
 
 
 class QemuAgent:
