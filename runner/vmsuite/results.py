@@ -116,7 +116,10 @@ class Folder:
         )
 
     def _suite(self, slug: str) -> _Suite:
-        return self._suites.setdefault(slug, _Suite(slug=slug))
+        suite = self._suites.get(slug)
+        if suite is None:
+            suite = self._suites[slug] = _Suite(slug=slug)
+        return suite
 
 
 @dataclass(slots=True, kw_only=True)
@@ -134,7 +137,10 @@ class _Suite:
             self.case(slug).name = name
 
     def case(self, slug: str) -> _Case:
-        return self.cases.setdefault(slug, _Case(suite=self.slug, slug=slug))
+        case = self.cases.get(slug)
+        if case is None:
+            case = self.cases[slug] = _Case(suite=self.slug, slug=slug)
+        return case
 
     def result(self, now: float, *, interrupted: bool) -> SuiteResult:
         started, finished = self.started, self.finished

@@ -37,7 +37,7 @@ class RunFolder:
 
     def case_log(self, slug: str) -> Path:
         """Return where the story of a case goes."""
-        return self.path / "cases" / f"{slug}.log"
+        return self.path / f"cases/{slug}.log"
 
     def artifacts(self, slug: str) -> Path:
         """Return where a case may leave files; not made here."""
