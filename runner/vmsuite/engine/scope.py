@@ -70,35 +70,46 @@ class Names(Mapping[str, Json]):
     def __init__(
         self, info: CaseInfo, machines: Mapping[str, Machine], current: Lookup
     ) -> None:
+        self._info = info
+        self._machines = machines
         self._current = current
-        self._fixed: dict[str, Any] = {
-            "case": {
-                "name": info.name,
-                "slug": info.slug,
-                "artifact_dir": str(info.artifact_dir),
-                "log_path": str(info.log_path),
-                "timeout": info.timeout,
-            },
-            "suite": {"name": info.suite, "dir": str(info.suite_dir)},
-            "run": {"id": info.run_id, "dir": str(info.run_dir)},
-            "machines": Views(machines),
-        }
 
     def __getitem__(self, name: str) -> Any:
-        if name == "env":
-            return dict(os.environ)
-        if name == "machine":
-            machine = self._current()
-            if machine is None:
-                raise KeyError(name)
-            return MachineView(machine)
-        return self._fixed[name]
+        info = self._info
+        match name:
+            case "case":
+                return {
+                    "name": info.name,
+                    "slug": info.slug,
+                    "artifact_dir": str(info.artifact_dir),
+                    "log_path": str(info.log_path),
+                    "timeout": info.timeout,
+                }
+            case "suite":
+                return {"name": info.suite, "dir": str(info.suite_dir)}
+            case "run":
+                return {"id": info.run_id, "dir": str(info.run_dir)}
+            case "env":
+                return dict(os.environ)
+            case "machines":
+                return Views(self._machines)
+            case "machine" if (machine := self._current()) is not None:
+                return MachineView(machine)
+        raise KeyError(name)
 
     def __iter__(self) -> Any:
-        return iter((*self._fixed, "env", "machine"))
+        return iter(_NAMES)
 
     def __len__(self) -> int:
-        return len(self._fixed) + 2
+        return len(_NAMES)
+
+
+_NAMES = ("case", "suite", "run", "env", "machines", "machine")
+
+
+def only_machine(machines: Mapping[str, Machine]) -> Machine | None:
+    """Return the machine that is meant where none is named: the only one."""
+    return next(iter(machines.values())) if len(machines) == 1 else None
 
 
 def case_values(case: Case) -> MutableMapping[str, Json]:
