@@ -70,9 +70,12 @@ while read -r w a b c; do
 		;;
 	put)
 		head -c "$b" | base64 -d >>"$r/$a"
-		sum "$a"
-		echo "@$t:got $a $x $z"
+		echo "@$t:got $a $c"
 		[ "$a" = in ] && i=$r/in
+		;;
+	sum)
+		sum "$a"
+		echo "@$t:sum $a $x $z"
 		;;
 	run)
 		n=$a

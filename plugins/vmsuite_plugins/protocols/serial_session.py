@@ -131,27 +131,29 @@ class SerialSession:
         await self._send(text.encode())
 
     async def _put(self, name: str, content: bytes) -> None:
-        """Send a file, acknowledged window by window."""
+        """Send a file, acknowledged window by window, and look at it in the end."""
         step = _WINDOW * 3 // 4
-        for begin in range(0, max(1, len(content)), step):
+        for number, begin in enumerate(range(0, max(1, len(content)), step)):
             encoded = base64.b64encode(content[begin : begin + step]).decode()
             lines = "".join(
                 f"{encoded[at : at + LINE]}\n" for at in range(0, len(encoded), LINE)
             )
-            since = self._console.mark()
             self._unsent = len(lines) + 1
-            await self._type(f"put {name} {len(lines)}\n{lines}")
-            await self._acknowledged(name, content[: begin + step], since)
-        self._unsent = 0
+            got = rf"@{self._token}:got {name} {number}\n"
+            await self._acknowledged(f"put {name} {len(lines)} {number}\n{lines}", got)
+            self._unsent = 0
+        summed = rf"@{self._token}:sum {name} \w+ \d+\n"
+        said = await self._acknowledged(f"sum {name}\n", summed)
+        if not said.rstrip().endswith(f" {Sum.of(content)}"):
+            raise Unreachable("the serial line garbled what was sent")
 
-    async def _acknowledged(self, name: str, sent: bytes, since: int) -> None:
-        pattern = rf"@{self._token}:got {name} \w+ \d+\n"
+    async def _acknowledged(self, text: str, pattern: str) -> str:
+        since = self._console.mark()
+        await self._type(text)
         try:
-            line = await self._answer(pattern, since, self._within)
+            return await self._answer(pattern, since, self._within)
         except TimeoutError:
             raise Unreachable("the serial line lost what was sent") from None
-        if not line.rstrip().endswith(f" {Sum.of(sent)}"):
-            raise Unreachable("the serial line garbled what was sent")
 
     async def _whole(self, stream: str, expected: Sum) -> bytes | None:
         """Return what was sent without asking, unless it was damaged."""

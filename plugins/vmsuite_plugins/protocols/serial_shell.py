@@ -29,7 +29,7 @@ from vmsuite_plugins.protocols.serial_session import (
     SerialSession,
 )
 
-LIMIT = 4 << 20
+LIMIT = 1 << 20
 """Bytes kept of each stream at most: a serial line is slow."""
 
 _END_WITHIN = 10.0
@@ -79,7 +79,7 @@ class SerialShell:
     ) -> CommandResult:
         """Run argv to its end; when cancelled, end its session in the guest.
 
-        At most 4 MiB of each stream are kept.
+        At most 1 MiB of each stream is kept.
         """
         began = time.monotonic()
         limit = min(limit, LIMIT)
