@@ -49,7 +49,7 @@ bench: setup
 wheel: setup
 	$(BIN)/python -m build --wheel --outdir dist
 
-# Guest images and logs stay; `run-suite clean` sees to machines of dead runs.
+# Guest images and logs stay.
 clean:
 	rm -rf .venv .setup dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find runner plugins tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,6 +21,7 @@ from vmsuite.case_logs import CaseLogs
 from vmsuite.configuration import Configuration
 from vmsuite.engine.budgets import Budgets
 from vmsuite.engine.guests import build_guests
+from vmsuite.engine.limits import Tripwire
 from vmsuite.engine.schedule import Schedule
 from vmsuite.engine.services import Services
 from vmsuite.engine.stop import Stop
@@ -67,6 +68,7 @@ class _Run:
     suites: Sequence[tuple[Suite, RunFolder]]
     stop: Stop = field(default_factory=Stop)
     abandoned: bool = False
+    work: asyncio.Task[None] | None = None
 
 
 def run_session(plan: Plan, session: Session) -> RunResult:
@@ -98,12 +100,16 @@ def run_session(plan: Plan, session: Session) -> RunResult:
         suites=suites,
     )
     bus.emit(_run_started(run))
-    interrupted = asyncio.run(_run(run))
-    bus.emit(RunFinished(finished_at=timestamp(), interrupted=interrupted))
-    result = results.result()
-    if not _write_reports(session.registry, bus, result):
-        result = results.result()  # it tells what went wrong, too
-    bus.close(result)
+    interrupted = False
+    try:
+        interrupted = asyncio.run(_run(run))
+    finally:  # a fault must not take along what was found until then
+        with _undisturbed():
+            bus.emit(RunFinished(finished_at=timestamp(), interrupted=interrupted))
+            result = results.result()
+            if not _write_reports(session.registry, bus, result):
+                result = results.result()  # it tells what went wrong, too
+            bus.close(result)
     return result
 
 
@@ -122,8 +128,7 @@ def _write_reports(registry: Registry, bus: EventBus, run: RunResult) -> bool:
 async def _run(run: _Run) -> bool:
     """Run all cases; return whether somebody interrupted them."""
     session, fields = run.session, run.session.configuration.fields
-    task = asyncio.current_task()
-    with _private_folder() as private, _signals(run, task), _ticks(run):
+    with _private_folder() as private, _signals(run), _ticks(run):
         async with processes.guard(run.run_id, folders=[private]):
             services = Services(
                 registry=session.registry,
@@ -148,18 +153,30 @@ async def _run(run: _Run) -> bool:
                 jobs=session.jobs,
                 fail_fast=fields.fail_fast,
             )
-            try:
+            # A task of its own, so that a second Ctrl-C ends the work and not what
+            # ends the processes of the run.
+            run.work = asyncio.create_task(_work(run, services, schedule))
+            await asyncio.wait({run.work})
+            if not (run.abandoned and run.work.cancelled()):
+                run.work.result()
+    return isinstance(run.stop.because, Interrupted)
+
+
+async def _work(run: _Run, services: Services, schedule: Schedule) -> None:
+    """Build the guests, then run the cases; asked to stop, only tell what was left."""
+    tripwire = Tripwire()
+    try:
+        with run.stop.covers(tripwire):
+            async with tripwire.guard():
                 await build_guests(
                     [suite for suite, _ in run.suites],
-                    session.registry,
+                    run.session.registry,
                     services.cache_dir,
                     run.bus.emit,
                 )
-                await schedule.run()
-            except asyncio.CancelledError:
-                if not run.abandoned:
-                    raise
-    return isinstance(run.stop.because, Interrupted)
+    except Interrupted:
+        pass  # the cases will say that they were not started, and why
+    await schedule.run()
 
 
 @contextmanager
@@ -192,7 +209,7 @@ def _ticks(run: _Run) -> Iterator[None]:
 
 
 @contextmanager
-def _signals(run: _Run, task: asyncio.Task[bool] | None) -> Iterator[None]:
+def _signals(run: _Run) -> Iterator[None]:
     """End the run in good order at the first signal, at once at the second."""
     loop = asyncio.get_running_loop()
 
@@ -202,11 +219,11 @@ def _signals(run: _Run, task: asyncio.Task[bool] | None) -> Iterator[None]:
                 Notice(text=f"{number.name}: cleaning up; again to end at once")
             )
             run.stop.ask(Interrupted(f"interrupted by {number.name}"))
-        elif task is not None and not run.abandoned:
+        elif run.work is not None and not run.abandoned:
             run.abandoned = True
-            task.cancel()
+            run.work.cancel()
 
-    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handled = _heard()
     for number in handled:
         loop.add_signal_handler(number, received, number)
     try:
@@ -214,6 +231,23 @@ def _signals(run: _Run, task: asyncio.Task[bool] | None) -> Iterator[None]:
     finally:
         for number in handled:
             loop.remove_signal_handler(number)
+
+
+def _heard() -> list[signal.Signals]:
+    """Return the signals that end a run; one that is ignored (nohup) stays so."""
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return [one for one in ending if signal.getsignal(one) is not signal.SIG_IGN]
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let no signal keep an ended run from writing its reports."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _heard()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run_started(run: _Run) -> RunStarted:

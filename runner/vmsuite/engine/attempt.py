@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from vmsuite.engine.companion_environment import machines_environment
 from vmsuite.engine.companions import Companions
@@ -10,7 +12,7 @@ from vmsuite.engine.context import write_log
 from vmsuite.engine.evidence import leaves_files, new_evidence
 from vmsuite.engine.limits import Tripwire, limit
 from vmsuite.engine.machines import Stock
-from vmsuite.engine.scope import case_values
+from vmsuite.engine.scope import Names, case_values, only_machine
 from vmsuite.engine.scripts import run_script
 from vmsuite.engine.services import Services
 from vmsuite.engine.state import AttemptState, Lane
@@ -18,7 +20,7 @@ from vmsuite.engine.steps import run_step, run_steps
 from vmsuite.engine.stop import Stop
 from vmsuite.engine.verdict import PASSED, Verdict, explained, judge_error
 from vmsuite.errors import VmsuiteError
-from vmsuite.model import Case, Step
+from vmsuite.model import Case, CompanionSpec, Step
 from vmsuite.ports import CaseInfo
 
 
@@ -82,16 +84,29 @@ async def _body(
         ):
             if case.machines:
                 await stack.enter_async_context(stock.lease(state))
+            for spec in case.companions:
+                await companions.start(_rendered(state, spec), wait=False)
             if case.script is not None:
                 await run_script(state, case.script)
-                return None
-            for spec in case.companions:
-                await companions.start(spec, wait=False)
-            await run_steps(state, case.steps, "", Lane())
+            else:
+                await run_steps(state, case.steps, "", Lane())
             await companions.finish()
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything
         return explained(error)
     return None
+
+
+def _rendered(state: AttemptState, spec: CompanionSpec) -> CompanionSpec:
+    """Return a companion of the whole case with the templates in it rendered."""
+    names = Names(state.info, state.machines, lambda: only_machine(state.machines))
+    scope = ChainMap(state.values, names)  # type: ignore[arg-type] # nothing writes to it
+    render = state.services.templates.render
+    return replace(
+        spec,
+        args=tuple(str(word) for word in render(list(spec.args), scope)),
+        env={key: str(value) for key, value in render(dict(spec.env), scope).items()},
+        cwd=None if spec.cwd is None else str(render(spec.cwd, scope)),
+    )
 
 
 async def _cleanup(state: AttemptState, steps: tuple[Step, ...]) -> VmsuiteError | None:

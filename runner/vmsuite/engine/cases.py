@@ -13,7 +13,7 @@ from vmsuite.engine.machines import Stock
 from vmsuite.engine.requirements import arch_of, unmet
 from vmsuite.engine.services import Services
 from vmsuite.engine.stop import Stop
-from vmsuite.engine.verdict import Verdict, judge_error
+from vmsuite.engine.verdict import Verdict, explained, judge_error
 from vmsuite.errors import VmsuiteError
 from vmsuite.events import (
     AttemptFinished,
@@ -26,7 +26,7 @@ from vmsuite.events import (
 from vmsuite.model import Case, Json, Outcome, Suite
 from vmsuite.ports import CaseInfo
 
-_NOT_RETRIED = {Outcome.PASSED, Outcome.SKIPPED}
+_NOT_RETRIED = {Outcome.PASSED, Outcome.XFAILED, Outcome.SKIPPED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,10 @@ class CaseRun:
             info = self._info()
             if leaves_files(case):
                 self._make_place(info)
-            verdict = await self._attempts(info, stock, stop)
+            try:
+                verdict = await self._attempts(info, stock, stop)
+            except Exception as fault:  # noqa: BLE001 - of ours; the others go on
+                verdict = judge_error(explained(fault))
             if leaves_files(case):
                 metrics = read_metrics(info)
         verdict = expected(case, verdict)
@@ -92,7 +95,8 @@ class CaseRun:
                     exit_code=verdict.exit_code,
                 )
             )
-            done = verdict.outcome in _NOT_RETRIED or number > self.case.retries
+            done = expected(self.case, verdict).outcome in _NOT_RETRIED
+            done = done or number > self.case.retries
             if done or stop.because is not None:
                 return verdict
             text = f"attempt {number} ended as {verdict.outcome}; trying again"

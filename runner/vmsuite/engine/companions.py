@@ -101,6 +101,8 @@ class Companions:
         life = Life(plan, {**self._case.environment, **self._machines()}, log)
         self._lives.append(life)
         async with AsyncExitStack() as stack:
+            # A failure raised here is the step's own: a retry must not meet it again.
+            stack.callback(self._lives.remove, life)
             stack.push_async_callback(life.stop)
             if wait and life.is_task:
                 await life.until_ended()

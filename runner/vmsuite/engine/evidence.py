@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from vmsuite.events import Attached
@@ -41,17 +45,32 @@ def new_evidence(
     folder = info.artifact_dir
     if not folder.is_dir():
         return ()
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = list(islice(_files(folder), ATTACHED_AT_MOST))
     if not files:
         _remove_empty(folder)
         return ()
     found = []
-    for path in files[:ATTACHED_AT_MOST]:
+    for path in sorted(files):
         relative = str(path.relative_to(info.run_dir))
         if relative not in known:
             attachment = Attachment(path=relative, kind=kind_of(path), title=path.name)
             found.append(Attached(case=key, attachment=attachment))
     return tuple(found)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield plain files; a case may have left anything, as deep as it liked."""
+    waiting = [folder]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+                    elif entry.is_file(follow_symlinks=False):
+                        yield Path(entry.path)
+        except OSError:  # its path is too long, or it went
+            continue
 
 
 def _remove_empty(folder: Path) -> None:
@@ -67,11 +86,24 @@ def read_metrics(info: CaseInfo) -> Json:
     None where there is no such file, or none that can be used: what a case leaves
     there is data from outside and must not end a run.
     """
-    path = info.artifact_dir / METRICS_FILE
     try:
-        if path.stat().st_size > METRICS_LIMIT:
-            return None
-        value = json.loads(path.read_bytes())
+        content = _read_regular(info.artifact_dir / METRICS_FILE, METRICS_LIMIT)
+        value = json.loads(content)
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _read_regular(path: Path, limit: int) -> bytes:
+    """Return a file's content. Raises OSError for what is no plain file, or larger.
+
+    Neither a pipe nor a device may make us wait or give without end.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path}: not a plain file")
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(f"{path}: larger than {limit} bytes")
+    return content

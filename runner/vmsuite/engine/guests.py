@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from vmsuite.errors import VmsuiteError
+from vmsuite.engine.verdict import explained
 from vmsuite.events import Emit, LogLine, Notice
 from vmsuite.model import Suite
 from vmsuite.ports import GuestRecipe
@@ -39,8 +39,9 @@ async def _build(recipe: GuestRecipe, cache_dir: Path, emit: Emit) -> None:
     emit(Notice(text=f"building guest {recipe.name} (once)"))
     try:
         await in_thread(partial(recipe.build, cache_dir, log))
-    except VmsuiteError as error:
-        emit(Notice(text=f"guest {recipe.name} cannot be built: {error}"))
+    except Exception as error:  # noqa: BLE001 - the cases that need it will say so
+        known = explained(error)
+        emit(Notice(text=f"guest {recipe.name} cannot be built: {known}"))
 
 
 def _used(suites: Iterable[Suite], registry: Registry) -> list[GuestRecipe]:

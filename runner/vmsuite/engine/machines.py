@@ -12,10 +12,10 @@ from typing import Any
 
 from vmsuite.engine.services import Services
 from vmsuite.engine.state import AttemptState
-from vmsuite.errors import NotReady, OutOfTime
+from vmsuite.errors import NotReady, OutOfTime, VmsuiteError
 from vmsuite.events import Event, MachineChanged
 from vmsuite.model import MachineSpec
-from vmsuite.ports import Machine, MachineContext
+from vmsuite.ports import Machine, MachineContext, Power
 
 
 class MachineActor:
@@ -35,6 +35,22 @@ class MachineActor:
     def running(self) -> Machine | None:
         """The machine, once it was ready."""
         return self._started.result() if self._started.done() else None
+
+    async def gone(self) -> bool:
+        """Whether a machine that was ready is lost or off by now."""
+        machine = self.running
+        if machine is None or self._task is None or self._task.done():
+            return True
+        lost = asyncio.ensure_future(machine.lost())
+        await asyncio.wait({lost}, timeout=0)
+        known = lost.done()
+        lost.cancel()
+        if known:
+            return True
+        try:
+            return await machine.capability(Power).status() == "off"
+        except VmsuiteError:  # it does not say, so it is not known to be off
+            return False
 
     async def start(self) -> Machine:
         """Start the machine and wait until it is ready.
@@ -91,14 +107,18 @@ class MachineActor:
             shutil.rmtree(self._context.runtime_dir, ignore_errors=True)
 
 
+Key = tuple[str, str, str, str]
+"""What a kept machine is known by: suite, name, place and settings of its spec."""
+
+
 class Stock:
     """The machines of a run: makes them for cases, keeps those that are not reset."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._numbers = itertools.count(1)
-        self._kept: dict[tuple[str, str], MachineActor] = {}
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._kept: dict[Key, MachineActor] = {}
+        self._locks: dict[Key, asyncio.Lock] = {}
 
     @asynccontextmanager
     async def lease(self, state: AttemptState) -> AsyncIterator[None]:
@@ -115,6 +135,7 @@ class Stock:
             try:
                 async with asyncio.TaskGroup() as group:
                     for name, spec in specs.items():
+                        await self._discard_if_gone(state, spec)
                         actors[name] = self._actor(state, name, spec)
                         group.create_task(_start(actors[name], state, name))
                 watchers = [
@@ -130,8 +151,19 @@ class Stock:
     def _lock(self, state: AttemptState, spec: MachineSpec) -> asyncio.Lock:
         return self._locks.setdefault(self._key(state, spec), asyncio.Lock())
 
-    def _key(self, state: AttemptState, spec: MachineSpec) -> tuple[str, str]:
-        return (state.info.suite, spec.name)
+    def _key(self, state: AttemptState, spec: MachineSpec) -> Key:
+        # Settings may hold values of a matrix: another value is another machine.
+        settings = repr(spec.settings)
+        return (str(state.info.run_dir), spec.name, str(spec.location), settings)
+
+    async def _discard_if_gone(self, state: AttemptState, spec: MachineSpec) -> None:
+        """Stop a kept machine that ended while nobody used it: its end is no fault of
+        the case that comes next.
+        """
+        kept = self._kept.get(self._key(state, spec))
+        if kept is not None and await kept.gone():
+            del self._kept[self._key(state, spec)]
+            await kept.stop()
 
     def _actor(self, state: AttemptState, name: str, spec: MachineSpec) -> MachineActor:
         if spec.reset == "none" and (kept := self._kept.get(self._key(state, spec))):

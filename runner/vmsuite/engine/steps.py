@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vmsuite.engine.context import Context, write_log
 from vmsuite.engine.limits import limit
@@ -73,6 +74,7 @@ async def run_step(
         await run_steps(state, steps, prefix, lane)
 
     context = Context(state, lane, step, index, inner)
+    step = _titled(context, step)
     services = state.services
     started = services.clock()
     services.emit(
@@ -116,6 +118,18 @@ async def run_step(
     return error
 
 
+def _titled(context: Context, step: Step) -> Step:
+    """Return the step with the templates in its label rendered, as far as they can."""
+    label = step.envelope.label
+    if "{{" not in label:
+        return step
+    try:
+        rendered = str(context.render(label))
+    except VmsuiteError:
+        return step
+    return replace(step, envelope=replace(step.envelope, label=rendered))
+
+
 def _wanted(context: Context, step: Step) -> bool:
     when = step.envelope.when
     return when is None or bool(context.evaluate(when))
@@ -138,7 +152,7 @@ async def _try(context: Context, step: Step) -> tuple[VmsuiteError | None, Json]
         async with limit(seconds, f"step {step.title!r}"):
             kind = step.ready or _instance(context, step)
             return None, await kind.run(context)
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
         return explained(error), None
 
 

@@ -73,14 +73,11 @@ class CaseBuilder:
         if (number := size(outer) * size(inner)) > MOST:
             self._too_many(raw, number)
             return
-        first = True
+        self._check_programs(template)
         for suite_part in combinations(outer):
             for case_part in combinations(inner):
                 combination = {**suite_part, **case_part}
-                # Names do not depend on values: one walk tells them all.
-                report = self.report if first else _quiet
-                yield self._combined(raw, template, combination, report)
-                first = False
+                yield self._combined(raw, template, combination)
 
     def _too_many(self, raw: LocatedDict, number: int) -> None:
         holder = raw if "matrix" in raw else self.file
@@ -117,22 +114,20 @@ class CaseBuilder:
             script=script,
         )
 
-    def _combined(
-        self, raw: LocatedDict, case: Case, combination: Combination, report: Report
-    ) -> Case:
+    def _combined(self, raw: LocatedDict, case: Case, combination: Combination) -> Case:
         values = {**self.variables.values, "matrix": dict(combination)}
         own = _mapping(raw.get("machines"))
         walk = Walk(
-            book=self._book(own, report),
+            book=self._book(own),
             templates=self.templates,
-            report=report,
+            report=self.report,
             variables=values,
             known=self._known(raw),
         )
-        if report is self.report:
-            self._check_programs(case)
         if case.when is not None:
             walk.expression(case.when, raw.where("when"))
+        for spec in case.companions:
+            walk.value([*spec.args, *spec.env.values(), spec.cwd], spec.location)
         walk.steps(case.steps)
         walk.current = None
         walk.steps(case.cleanup)
@@ -147,12 +142,11 @@ class CaseBuilder:
             machines=dict(walk.machines),
         )
 
-    def _book(self, own: Mapping[str, Json] | None, report: Report) -> MachineBook:
+    def _book(self, own: Mapping[str, Json] | None) -> MachineBook:
         """Return the machines that a case can name: its own come first."""
-        if not own and report is self.report:
+        if not own:
             return self.book
-        declared = {**self.book.declared, **(own or {})}
-        return replace(self.book, report=report, declared=declared)
+        return replace(self.book, declared={**self.book.declared, **own})
 
     def _known(self, raw: LocatedDict) -> set[str]:
         known = {*self.variables.values, *BUILT_IN_NAMES, *self.functions}
@@ -245,7 +239,3 @@ def _number(written: Json, default: int) -> int:
 
 def _mapping(written: Json) -> Mapping[str, Json] | None:
     return written if isinstance(written, dict) else None
-
-
-def _quiet(finding: Finding) -> None:
-    del finding

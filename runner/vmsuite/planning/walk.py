@@ -173,9 +173,14 @@ class Walk:
             if key in expressions:
                 if isinstance(value, str):
                     self.expression(value, _where(fields, key, place))
-            elif self.templates.is_template(value):
-                self._machines_in(value, place)
-                self._names(self.templates.names(value), _where(fields, key, place))
+            else:
+                self.value(value, _where(fields, key, place))
+
+    def value(self, written: Json, place: Location) -> None:
+        """Check the names that the templates in a value use."""
+        if self.templates.is_template(written):
+            self._machines_in(written, place)
+            self._names(self.templates.names(written), place)
 
     def expression(self, text: str, place: Location) -> None:
         """Check the names a bare expression uses."""
