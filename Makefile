@@ -28,7 +28,7 @@ demo: setup
 	$(BIN)/run-suite suites/smoke --log-dir $(LOGS) $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -m 'not full' $(ARGS)
+	$(BIN)/python -m pytest -m 'not full' -n 2 --dist loadfile $(ARGS)
 
 test-full: setup
 	$(BIN)/python -m pytest $(ARGS)

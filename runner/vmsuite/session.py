@@ -44,6 +44,10 @@ TICK = 0.25
 """Seconds between two ticks of a live view."""
 
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a run; one that is ignored from the start (nohup) stays ignored."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """Everything a run works with beside its plan."""
@@ -101,10 +105,10 @@ def run_session(plan: Plan, session: Session) -> RunResult:
     )
     bus.emit(_run_started(run))
     interrupted = False
-    try:
-        interrupted = asyncio.run(_run(run))
-    finally:  # a fault must not take along what was found until then
-        with _undisturbed():
+    with _signals_restored():
+        try:
+            interrupted = asyncio.run(_run(run))
+        finally:  # a fault must not take along what was found until then
             bus.emit(RunFinished(finished_at=timestamp(), interrupted=interrupted))
             result = results.result()
             if not _write_reports(session.registry, bus, result):
@@ -223,31 +227,30 @@ def _signals(run: _Run) -> Iterator[None]:
             run.abandoned = True
             run.work.cancel()
 
-    handled = _heard()
-    for number in handled:
+    heard = [one for one in _ENDING if signal.getsignal(one) is not signal.SIG_IGN]
+    for number in heard:
         loop.add_signal_handler(number, received, number)
     try:
         yield
     finally:
-        for number in handled:
+        # From here to the last report none may come through; none is left waiting.
+        signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+        for number in heard:
             loop.remove_signal_handler(number)
-
-
-def _heard() -> list[signal.Signals]:
-    """Return the signals that end a run; one that is ignored (nohup) stays so."""
-    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    return [one for one in ending if signal.getsignal(one) is not signal.SIG_IGN]
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let no signal keep an ended run from writing its reports."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _heard()}
+def _signals_restored() -> Iterator[None]:
+    """Let the signals that end a run mean in the end what they meant before."""
+    before = {number: signal.getsignal(number) for number in _ENDING}
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # one that Python did not set
+                signal.signal(number, handler)
 
 
 def _run_started(run: _Run) -> RunStarted:
