@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import time
+
 from vmsuite.processes import find_owned
 from vmsuite.testing.command_line import CommandLine, until
 
@@ -138,3 +141,35 @@ def test_a_second_run_sees_nothing_of_one_that_was_killed(cli: CommandLine) -> N
         run.process.wait()
     until(lambda: not list(find_owned(token)), 10)
     assert cli("suite.yaml", "--run-timeout", "300ms").code == 1
+
+
+def test_a_signal_that_is_ignored_stays_ignored(cli: CommandLine) -> None:
+    cli.write(
+        "suite.yaml",
+        "name: s\ncases: [{name: c, steps: [{type: run, command: 'touch begun; sleep 0.3', cwd: '{{ suite.dir }}'}]}]\n",
+    )
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with cli.started("suite.yaml") as run:
+            until((cli.folder / "begun").exists)
+            run.process.send_signal(signal.SIGHUP)
+            ended = run.wait()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert ended.code == 0, ended.said
+    assert cli.outcomes() == {"c": "passed"}
+
+
+def test_reports_are_written_though_signals_rain(cli: CommandLine) -> None:
+    cli.write(
+        "suite.yaml",
+        "name: s\ncases: [{name: c, steps: [{type: run, command: 'touch begun; sleep 600', cwd: '{{ suite.dir }}'}]}]\n",
+    )
+    with cli.started("suite.yaml") as run:
+        until((cli.folder / "begun").exists)
+        while run.process.poll() is None:
+            run.process.send_signal(signal.SIGTERM)
+            time.sleep(0.003)  # not as fast as it goes: that would fill Python's pipe
+        ended = run.wait()
+        assert "Traceback" not in ended.said
+        assert cli.outcomes() == {"c": "error"}
