@@ -120,6 +120,35 @@ def test_a_guest_that_powers_itself_off_is_off_and_not_lost(lab: Lab) -> None:
     asyncio.run(story())
 
 
+def test_a_guest_that_restarts_itself_is_waited_for(lab: Lab) -> None:
+    async def story() -> tuple[str, str]:
+        async with lab.open(guest="tiny-linux", network="none") as machine:
+            await machine.ready()
+            shell = machine.capability(Shell)
+            boot = "cat /proc/sys/kernel/random/boot_id"
+            before = (await shell.execute(("sh", "-c", boot))).stdout
+            with pytest.raises(Unreachable):
+                await shell.execute(("sh", "-c", "reboot -f; sleep 9"))
+            after = (await shell.execute(("sh", "-c", boot))).stdout
+            assert await reason_of_loss(machine) is None
+            return before, after
+
+    before, after = asyncio.run(story())
+    assert before != after
+    assert len(after) == len(before) > 30
+
+
+@pytest.mark.full
+def test_a_guest_that_restarts_for_ever_crashed(lab: Lab) -> None:
+    async def story() -> None:
+        settings = {**SAYS, "disk": lab.disk("triple-fault")}
+        async with lab.open(**settings) as machine:
+            with pytest.raises(GuestCrashed, match="over and over"):
+                await machine.ready()
+
+    asyncio.run(story())
+
+
 def test_a_guest_that_never_boots_is_not_ready_in_time(lab: Lab) -> None:
     image = lab.disk("hang")
 

@@ -23,6 +23,7 @@ from vmsuite.events import CommandSent
 from vmsuite.model import Json
 from vmsuite.ports import MachineContext
 from vmsuite_plugins.drivers.qemu.audit import masked
+from vmsuite_plugins.drivers.qemu.crash_report import crash_report
 from vmsuite_plugins.drivers.qemu.life import Life
 from vmsuite_plugins.drivers.qemu.readiness import await_ready
 from vmsuite_plugins.drivers.qemu.resolve import Plan
@@ -38,11 +39,6 @@ C = TypeVar("C")
 
 _PATIENCE = 15.0
 """Seconds a command waits for an agent that is down, or for a lost process's end."""
-
-_TRACE_QUIET = 0.3
-_TRACE_LONGEST = 3.0
-"""A crashing kernel's report has come when it was quiet for the first, or after the
-second; seconds."""
 
 
 class QemuMachine:
@@ -309,29 +305,7 @@ class QemuMachine:
                 self._lose(MachineLost(f"machine {self.name!r}: its disk: {reason}"))
 
     async def _report_crash(self, sign: str) -> None:
-        """Let the kernel finish its report, then tell what it was."""
-        since = max(0, self.console.mark() - 4096)
-        try:
-            async with asyncio.timeout(_TRACE_LONGEST):
-                while await self._more_within(_TRACE_QUIET):
-                    pass
-        except TimeoutError:
-            pass  # it goes on and on; what came will do
-        text = self.console.text(since=since, limit=16384)
-        self._lose(
-            GuestCrashed(
-                f"machine {self.name!r}: the guest crashed: {sign.strip()}",
-                evidence=_from_sign(text, sign),
-            )
-        )
-
-    async def _more_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self.console.more()
-        except (TimeoutError, EOFError):
-            return False
-        return True
+        self._lose(await crash_report(self.name, self.console, sign))
 
     async def _watch(self, life: Life) -> None:
         """Judge the end of a life."""
@@ -353,12 +327,3 @@ class QemuMachine:
         if not self._loss.done():
             self._loss.set_result(why)
             self.serial.forget(str(why))
-
-
-def _from_sign(text: str, sign: str) -> str:
-    """Return the report with the few lines before it, not what was long before."""
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        if sign.strip() in line:
-            return "\n".join(lines[max(0, number - 5) :][:80])
-    return "\n".join(lines[-40:])

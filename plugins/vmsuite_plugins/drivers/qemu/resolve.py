@@ -135,6 +135,19 @@ async def _image(settings: QemuSettings, context: MachineContext) -> GuestImage 
     return await asyncio.to_thread(recipe.build, context.cache_dir, log)
 
 
+@dataclass(frozen=True, slots=True)
+class _Paths:
+    """Turns paths as written into paths that hold anywhere."""
+
+    base: Path
+
+    def full(self, given: Path) -> Path:
+        return self.base / given.expanduser()
+
+    def of(self, given: Path | None) -> Path | None:
+        return None if given is None else self.full(given)
+
+
 def _blueprint(
     spec: MachineSpec,
     binary: Path,
@@ -144,14 +157,10 @@ def _blueprint(
     runtime_dir: Path,
 ) -> Blueprint:
     settings: QemuSettings = spec.settings
-    base = base_of(spec)
-
-    def path(given: Path | None) -> Path | None:
-        return None if given is None else base / given.expanduser()
-
+    paths = _Paths(base_of(spec))
     code, variables = _uefi(spec, files)
     appended = (image.append if image else "", settings.append)
-    disks = (*(image.disks if image else ()), *map(path, settings.all_disks))
+    disks = (*(image.disks if image else ()), *map(paths.full, settings.all_disks))
     return Blueprint(
         name=spec.name,
         binary=binary,
@@ -160,11 +169,11 @@ def _blueprint(
         cpu=settings.cpu or ("host" if accel == "kvm" else ""),
         memory=settings.memory or (image.memory if image else _MEMORY),
         cpus=settings.cpus,
-        kernel=path(settings.kernel) or _kernel(image, settings.firmware),
-        initrd=path(settings.initrd) or (image.initrd if image else None),
+        kernel=paths.of(settings.kernel) or _kernel(image, settings.firmware),
+        initrd=paths.of(settings.initrd) or (image.initrd if image else None),
         append=" ".join(part for part in appended if part),
-        overlays=tuple(files.overlay(disk) for disk in disks if disk is not None),
-        iso=path(settings.iso),
+        overlays=tuple(files.overlay(disk) for disk in disks),
+        iso=paths.of(settings.iso),
         firmware_code=code,
         firmware_variables=variables,
         keyboard=settings.keyboard,
