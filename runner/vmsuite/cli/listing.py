@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from vmsuite.cli.setup import paths_of, prepare, selection_of
 from vmsuite.cli.tables import show
+from vmsuite.planning.last_failed import only_last_failed
 from vmsuite.planning.plan import Plan
 
 
@@ -18,6 +20,9 @@ def run(options: argparse.Namespace) -> int:
     )
     for finding in plan.errors:
         print(finding, file=sys.stderr)
+    fields = workbench.configuration.fields
+    if fields.last_failed and not plan.errors:
+        plan = only_last_failed(plan, Path(fields.log_dir))
     show_cases(plan, options.output)
     return 2 if plan.errors else 0
 

@@ -37,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
     gc.enable()
     for finding in plan.findings:
         print(finding, file=sys.stderr)
+    if fields.last_failed and not plan.errors:
+        plan = only_last_failed(plan, Path(fields.log_dir))
     if looking:
         show_cases(plan, options.output)
     if plan.errors:
@@ -47,8 +49,6 @@ def run(options: argparse.Namespace) -> int:
         return 2
     if looking:
         return 0
-    if fields.last_failed:
-        plan = only_last_failed(plan, Path(fields.log_dir))
     if options.dry_run:
         show_plan(plan)
         return 0
