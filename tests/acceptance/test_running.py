@@ -1,6 +1,8 @@
 """How a run as a whole behaves: jobs, fail-fast, last-failed, build scripts."""
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -140,3 +142,17 @@ def test_the_suite_log_and_case_logs_tell_the_story(lab: Lab) -> None:
     folder: Path = run.suites[0].folder
     assert "exit 1" in (folder / "cases" / "b.log").read_text()
     assert folder.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("words", [["list", "--last-failed"], ["--list", "--lf"]])
+def test_what_last_failed_would_run_can_be_listed(lab: Lab, words: list[str]) -> None:
+    lab.run(THREE)
+    command = Path(sys.executable).with_name("run-suite")
+    listed = subprocess.run(
+        [command, *words, "suite.yaml"],
+        cwd=lab.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [line.split()[1] for line in listed.stdout.splitlines()[1:]] == ["b"]
