@@ -33,6 +33,9 @@ cases:
     steps: [{type: companion, program: ./floods, wait: true}]
   - name: never-ends
     steps: [{type: run, command: "sleep 600 & sleep 601", timeout: 500ms}]
+  - name: endless-loop
+    timeout: 1s
+    steps: [{type: loop, count: 1000000000, steps: [{type: wait, duration: 10ms}]}]
   - name: floods
     steps:
       - {type: run, command: ./floods, cwd: "{{ suite.dir }}", capture_output: said}
@@ -54,6 +57,7 @@ EXPECTED = {
     "service-dies": "failed",
     "companion-floods": "passed",
     "never-ends": "timeout",
+    "endless-loop": "timeout",
     "floods": "passed",
     "floods-and-fails": "failed",
     "script-floods": "passed",

@@ -49,20 +49,22 @@ class Loop(StepKind):
 
     async def run(self, context: StepContext) -> Json:
         """Run the rounds. Captures how many there were."""
-        items = [None] * (self.count or 0) if self.over is None else self.over
-        if not items and not self.allow_empty:
+        length = (self.count or 0) if self.over is None else len(self.over)
+        if not length and not self.allow_empty:
             raise CheckFailed(
                 "there is nothing to loop over: the list is empty",
                 hint="write 'allow_empty: true' where that is as it should be",
             )
-        for number, item in enumerate(items):
+        for number in range(length):
+            item = None if self.over is None else self.over[number]
             try:
                 await context.run_block(
-                    self.steps, self._variables(number, item, len(items))
+                    self.steps, self._variables(number, item, length)
                 )
             except VmsuiteError as error:
-                raise retold(error, self._place(number, items, error)) from error
-        return {"count": len(items)}
+                place = self._place(number, item, length, error)
+                raise retold(error, place) from error
+        return {"count": length}
 
     def _variables(self, number: int, item: Json, length: int) -> dict[str, Json]:
         loop: dict[str, Json] = {
@@ -75,9 +77,9 @@ class Loop(StepKind):
         }
         return {"loop": loop} if self.over is None else {self.as_: item, "loop": loop}
 
-    def _place(self, number: int, items: list[Json], error: VmsuiteError) -> str:
-        item = "" if self.over is None else f" ({one_line(items[number], 40)})"
-        return f"round {number + 1} of {len(items)}{item}: {error.message}"
+    def _place(self, number: int, item: Json, length: int, error: VmsuiteError) -> str:
+        which = "" if self.over is None else f" ({one_line(item, 40)})"
+        return f"round {number + 1} of {length}{which}: {error.message}"
 
     @classmethod
     def block_names(cls, fields: Mapping[str, Json]) -> frozenset[str]:
