@@ -1,7 +1,5 @@
 """The settings of a run: command line, environment, file, default, in that order."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Mapping

@@ -5,8 +5,8 @@ line is what an editor and ``run-suite schema`` show. Fields hold checked values
 ``run`` is called: templates were rendered and what came out was checked again.
 """
 
-from __future__ import annotations
-
+# Without ``from __future__ import annotations``: pydantic would evaluate the text of
+# every annotation here again for each kind that there is.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -137,7 +137,7 @@ class StepKind(Kind):
     branches: ClassVar[bool] = False
     """Whether its blocks run side by side: what they connect to stays theirs."""
 
-    async def run(self, context: StepContext) -> Json:
+    async def run(self, context: "StepContext") -> Json:
         """Do it; return what ``capture_output`` keeps.
 
         Raises:
@@ -171,6 +171,6 @@ class ConditionKind(Kind):
 
     condition: ClassVar[str]
 
-    async def holds(self, context: StepContext) -> Judgement:
+    async def holds(self, context: "StepContext") -> Judgement:
         """Look once; be quick, the caller polls. Raises PlatformError if it can't."""
         raise AssertionError(f"{type(self).__name__} has no holds()")

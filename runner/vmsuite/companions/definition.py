@@ -1,12 +1,10 @@
 """What a ``companion.toml`` says, read and checked."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -63,7 +61,7 @@ class ReadyWhen(_Table):
     timeout: Duration = Field(default=10.0, description="How long that may take.")
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> ReadyWhen:
+    def _exactly_one(self) -> Self:
         given = [self.log, self.port, self.file]
         if sum(value is not None for value in given) != 1:
             raise ValueError("needs exactly one of log, port and file")

@@ -5,8 +5,6 @@ These classes are the source of the schemas and of their documentation. A field'
 ``x-vars`` mark what validation walks itself.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema

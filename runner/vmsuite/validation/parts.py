@@ -4,8 +4,6 @@ These classes, like those of ``vmsuite.validation.fields``, are the source of th
 schemas and of their documentation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
