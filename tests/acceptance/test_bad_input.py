@@ -112,7 +112,7 @@ def test_a_bad_step_stops_everything_and_is_told_with_its_place(
     nothing_was_started(cli, ended)
     assert told in ended.err
     assert "suite.yaml:" in ended.err
-    assert "1 errors, nothing was started" in ended.err
+    assert "1 error, nothing was started" in ended.err
 
 
 @pytest.mark.parametrize(

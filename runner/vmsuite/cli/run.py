@@ -42,10 +42,8 @@ def run(options: argparse.Namespace) -> int:
     if looking:
         show_cases(plan, options.output)
     if plan.errors:
-        print(
-            f"run-suite: {len(plan.errors)} errors, nothing was started",
-            file=sys.stderr,
-        )
+        errors = "1 error" if len(plan.errors) == 1 else f"{len(plan.errors)} errors"
+        print(f"run-suite: {errors}, nothing was started", file=sys.stderr)
         return 2
     if looking:
         return 0
