@@ -9,16 +9,17 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-from vmsuite.companions import Catalogue, build
-from vmsuite.engine.companion_life import Life
-from vmsuite.engine.companion_plan import CompanionPlan, plan_companion
 from vmsuite.engine.requirements import arch_of, unmet
 from vmsuite.errors import Skipped
 from vmsuite.model import CompanionSpec, Json
 from vmsuite.ports import CaseInfo
 from vmsuite.processes import OWNER
+
+if TYPE_CHECKING:
+    from vmsuite.engine.companion_life import Life
+    from vmsuite.engine.companion_plan import CompanionPlan
 
 
 class Log(Protocol):
@@ -55,7 +56,6 @@ class Companions:
         self._log = log
         self._on_failure = on_failure
         self._machines = machines
-        self._catalogue = Catalogue(suite_dir=case.suite_dir, workspace=case.workspace)
         self._lives: list[Life] = []
         self._judging = True
 
@@ -88,7 +88,15 @@ class Companions:
             OutOfTime: it took too long meanwhile.
 
         """
-        plan = plan_companion(spec, self._case, self._catalogue, self._cache_dir)
+        # What finds, builds and runs host programs is loaded with the first of them.
+        from vmsuite.companions import Catalogue, build  # noqa: PLC0415
+        from vmsuite.engine.companion_life import Life  # noqa: PLC0415
+        from vmsuite.engine.companion_plan import plan_companion  # noqa: PLC0415
+
+        catalogue = Catalogue(
+            suite_dir=self._case.suite_dir, workspace=self._case.workspace
+        )
+        plan = plan_companion(spec, self._case, catalogue, self._cache_dir)
         lacking = unmet(
             plan.requires, self._case.environment.get("ARCH", arch_of(None))
         )

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vmsuite.companions import Catalogue, check_companion
 from vmsuite.documents import LocatedDict, LocatedList
 from vmsuite.expressions import Templates
 from vmsuite.findings import Finding, Severity
@@ -197,6 +196,9 @@ class CaseBuilder:
                 named.append((program, step.location))
         if not named:
             return
+        # What reads a companion.toml is loaded with the first one that is named.
+        from vmsuite.companions import Catalogue, check_companion  # noqa: PLC0415
+
         catalogue = Catalogue(
             suite_dir=self.path.resolve().parent, workspace=self.workspace
         )
