@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from vmsuite.errors import VmsuiteError
 
 
-@asynccontextmanager
-async def within(
+def within(
     seconds: float | None, late: Callable[[], VmsuiteError]
-) -> AsyncIterator[None]:
+) -> AbstractAsyncContextManager[None]:
     """Run the block for at most ``seconds`` (None: without limit).
 
     Raises:
         VmsuiteError: what ``late`` returns, asked only when the time is over.
 
     """
+    return nullcontext() if seconds is None else _within(seconds, late)
+
+
+@asynccontextmanager
+async def _within(
+    seconds: float, late: Callable[[], VmsuiteError]
+) -> AsyncIterator[None]:
     clock = asyncio.timeout(seconds)
     try:
         async with clock:

@@ -39,8 +39,7 @@ async def run_attempt(
     )
     error: VmsuiteError | None = None
     try:
-        async with AsyncExitStack() as stack:
-            companions = await stack.enter_async_context(_companions(state))
+        async with _companions(state) as companions, AsyncExitStack() as stack:
             state.companions = companions
             with stop.covers(tripwire):
                 error = await _body(state, companions, stack, stock)

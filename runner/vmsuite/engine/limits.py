@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from vmsuite.errors import OutOfTime
 from vmsuite.quantities import show_duration
 
 
-@asynccontextmanager
-async def limit(
+def limit(
     seconds: float | None, what: str, hint: str = ""
-) -> AsyncIterator[None]:
+) -> AbstractAsyncContextManager[None]:
     """Run the block within ``seconds``; None means without limit.
 
     Raises:
         OutOfTime: naming ``what``. A TimeoutError of the block's own passes through.
 
     """
-    if seconds is None:
-        yield
-        return
+    return nullcontext() if seconds is None else _limit(seconds, what, hint)
+
+
+@asynccontextmanager
+async def _limit(seconds: float, what: str, hint: str) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(seconds) as scope:
             yield
