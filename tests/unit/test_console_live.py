@@ -159,7 +159,10 @@ def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(open_console(io.StringIO(), live=True), Lines)
 
 
-def test_a_terminal_that_hangs_up_ends_the_view_and_not_the_run() -> None:
+def test_a_terminal_that_hangs_up_ends_the_view_and_not_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
     ours, theirs = pty.openpty()
     events = events_of_run([ToldCase(name="boots"), FAILED])
     with open(theirs, "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor

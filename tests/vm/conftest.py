@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -89,7 +90,8 @@ class Lab:
             emit=self.events.append,
             runtime_dir=runtime_dir,
             artifact_dir=self.artifact_dir,
-            environment={"VMSUITE_OWNER": "the-tests"},
+            # Of this process alone: other tests run beside it, with machines of theirs.
+            environment={"VMSUITE_OWNER": f"tests-{os.getpid()}-"},
             guests=self.guests,
             cache_dir=cache_dir(),
             secrets=(lambda t: t.replace(secret, "***")) if secret else str,

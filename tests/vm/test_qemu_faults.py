@@ -50,7 +50,7 @@ def owned_processes() -> list[int]:
                 environment = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            if b"VMSUITE_OWNER=the-tests" in environment:
+            if f"VMSUITE_OWNER=tests-{os.getpid()}-".encode() in environment:
                 found.append(int(entry.name))
     return found
 
