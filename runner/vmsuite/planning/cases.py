@@ -150,7 +150,7 @@ class CaseBuilder:
     def _known(self, raw: LocatedDict) -> set[str]:
         known = {*self.variables.values, *BUILT_IN_NAMES, *self.functions}
         matrices = (_mapping(self.file.get("matrix")), _mapping(raw.get("matrix")))
-        if any(axes_of(matrix) for matrix in matrices):
+        if any(axes_of(matrix) for matrix in matrices if matrix):
             known.add("matrix")
         return known
 

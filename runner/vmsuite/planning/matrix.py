@@ -34,21 +34,21 @@ def combinations(matrix: Mapping[str, Json] | None) -> Iterator[Combination]:
             made = dict(zip(axes, values, strict=True))
             if not any(_holds(made, entry) for entry in excluded):
                 yield made
-    yield from _entries(_included(matrix))
+    yield from _entries(matrix.get("include"))
 
 
 def size(matrix: Mapping[str, Json] | None) -> int:
     """Return how many combinations a matrix gives at most; cheap, however many."""
+    if not matrix:
+        return 1
     axes = [
         len(values)
-        for name, values in (matrix or {}).items()
+        for name, values in matrix.items()
         if name not in {"exclude", "include"} and isinstance(values, list)
     ]
-    return max(1, (math.prod(axes) if axes else 0) + len(_entries(_included(matrix))))
-
-
-def _included(matrix: Mapping[str, Json] | None) -> Json:
-    return (matrix or {}).get("include")
+    return max(
+        1, (math.prod(axes) if axes else 0) + len(_entries(matrix.get("include")))
+    )
 
 
 def _entries(written: Json) -> Sequence[Combination]:
@@ -62,10 +62,10 @@ def _holds(made: Combination, entry: Combination) -> bool:
     )
 
 
-def axes_of(matrix: Mapping[str, Json] | None) -> frozenset[str]:
+def axes_of(matrix: Mapping[str, Json]) -> frozenset[str]:
     """Return the names a matrix gives values to."""
-    names = {key for key in matrix or () if key not in {"exclude", "include"}}
-    for entry in _entries(_included(matrix)):
+    names = {key for key in matrix if key not in {"exclude", "include"}}
+    for entry in _entries(matrix.get("include")):
         names |= entry.keys()
     return frozenset(names)
 

@@ -34,6 +34,8 @@ class Shape:
     expressions: frozenset[str]
     envelope: dict[str, str]
     """Written key to envelope field; a kind's own field shadows it."""
+    beside: frozenset[str]
+    """The step's own keys where a condition's fields stand beside them."""
 
 
 @functools.cache
@@ -50,6 +52,7 @@ def shape_of(kind: type[Kind]) -> Shape:
         conditions=_marked(properties, "x-condition"),
         expressions=_marked(properties, "x-expression"),
         envelope=envelope,
+        beside=frozenset({"type", "action"}) | (own - {"condition"}) | envelope.keys(),
     )
 
 

@@ -92,8 +92,8 @@ class StepBuilder:
         if kind.takes_condition:
             # The condition's own fields stand in the step itself, beside the kind's.
             fields.pop("condition", None)
-            taken = {"type", "action", *shape.own, *shape.envelope} - {"condition"}
-            inline = raw.replaced({k: v for k, v in raw.items() if k not in taken})
+            others = {k: v for k, v in raw.items() if k not in shape.beside}
+            inline = raw.replaced(others)
             return {"condition": self.condition(inline, machine=machine)}
         written = shape.conditions & fields.keys()
         return {key: self.condition(fields.pop(key)) for key in sorted(written)}
@@ -192,10 +192,8 @@ class StepBuilder:
 
 
 def _envelope(raw: LocatedDict, shape: Shape) -> Envelope:
-    values: dict[str, Any] = {}
-    for key, field in shape.envelope.items():
-        if key in raw:
-            values[field] = raw[key]
+    known = shape.envelope
+    values: dict[str, Any] = {known[key]: raw[key] for key in raw if key in known}
     if not values:
         return _PLAIN
     for field in ("timeout", "retry_delay"):
