@@ -22,7 +22,10 @@ class Place:
 
     def within(self, value: Json) -> Iterator[tuple[Pointer, Json]]:
         """Yield what stands there in a value, each with its pointer."""
-        yield from _follow(value, self.path, ())
+        if len(self.path) != 1 or self.path[0] is ...:
+            yield from _follow(value, self.path, ())
+        elif isinstance(value, dict) and (name := str(self.path[0])) in value:
+            yield (name,), value[name]  # most places are those of a field
 
 
 def places_in(schema: Schema) -> tuple[Place, ...]:

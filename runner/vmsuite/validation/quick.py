@@ -177,7 +177,14 @@ def _all(checks: list[Check]) -> Check:
     if len(checks) == 2:
         first, second = checks
         return lambda value: first(value) and second(value)
-    return lambda value: all(check(value) for check in checks)
+
+    def check_all(value: Any) -> bool:
+        for check in checks:  # noqa: SIM110 - all() is half as fast
+            if not check(value):
+                return False
+        return True
+
+    return check_all
 
 
 def _any(checks: list[Check]) -> Check:
