@@ -95,8 +95,8 @@ class TestQemuNetwork(NetworkContract):
 class TestQemuChannels(ChannelsContract):
     async def echoing(self, machine: Machine) -> None:
         script = (
-            "p=/dev/virtio-ports/test; pidof cat >/dev/null || "
-            "(while :; do cat <>$p >&0; done) >/dev/null 2>&1 </dev/null &"
+            "p=/dev/virtio-ports/test; mkdir /tmp/echoing 2>/dev/null && "
+            "(while :; do cat <>$p >&0; sleep 0.05; done) >/dev/null 2>&1 </dev/null &"
         )
         await machine.capability(Shell).execute(("sh", "-c", script))
 
