@@ -102,10 +102,11 @@ class CaseLogs:
                 log.add(text)
                 if log.size > _FLUSH_SIZE:
                     self._flush(log)
-        if isinstance(event, CaseFinished):
-            self._end(event.case)
-        elif isinstance(event, SuiteFinished | Notice):
-            self._flush_all(event.at)
+        match event:
+            case CaseFinished():
+                self._end(event.case)
+            case SuiteFinished() | Notice():
+                self._flush_all(event.at)
         if event.at - self._flushed_at >= FLUSH_EVERY:
             self._flush_all(event.at)
 
@@ -132,22 +133,23 @@ class CaseLogs:
 
     def _logs_of(self, event: Event) -> list[_Log]:
         if event.case:
-            suite, _, slug = event.case.partition("/")
-            folder = self._folders.get(suite)
-            if folder is None:
-                return []
-            if not slug:
-                return [self._logs[suite]]
-            log = self._logs.get(event.case)
-            if log is None:
-                log = self._logs[event.case] = _Log(path=folder.case_log(slug))
-            return [log, self._logs[suite]] if isinstance(event, _IN_BOTH) else [log]
+            log = self._logs.get(event.case) or self._new_log(event.case)
+            if log is not None and isinstance(event, _IN_BOTH):
+                return [log, self._logs[event.case.partition("/")[0]]]
+            return [log] if log is not None else []
         if isinstance(event, SuiteStarted | SuiteFinished):
             found = self._logs.get(event.suite)
             return [found] if found else []
         if len(self._early) < 100 and not self._folders:
             self._early.append(event)
         return [self._logs[suite] for suite in self._folders]
+
+    def _new_log(self, case: str) -> _Log | None:
+        suite, _, slug = case.partition("/")
+        if not slug or suite not in self._folders:
+            return self._logs.get(suite)
+        log = self._logs[case] = _Log(path=self._folders[suite].case_log(slug))
+        return log
 
     def _end(self, case: str) -> None:
         log = self._logs.get(case)

@@ -12,7 +12,6 @@ from vmsuite.event_lines import MaskJson, seal
 from vmsuite.events import (
     Event,
     Notice,
-    RunFinished,
     RunStarted,
     SuiteFinished,
     SuiteStarted,
@@ -109,9 +108,8 @@ class EventBus:
         suite = event.case.partition("/")[0]
         if not suite and isinstance(event, SuiteStarted | SuiteFinished):
             suite = event.suite
-        if suite in self._journals and not isinstance(event, RunStarted | RunFinished):
-            return (self._journals[suite],)
-        return tuple(self._journals.values())
+        journal = self._journals.get(suite)
+        return (journal,) if journal is not None else tuple(self._journals.values())
 
     def _drop(self, listener: Listener, error: Exception) -> None:
         if listener in self._listeners:
