@@ -75,6 +75,8 @@ class MachineSpec:
     driver: str
     settings: Any
     """An instance of the driver's ``settings`` model, see ``vmsuite.ports.Driver``."""
+    prepare: tuple[Step, ...] = ()
+    """What is done once in a machine that just booted, before any case has it."""
 
     @property
     def reset(self) -> str:

@@ -38,10 +38,17 @@ from vmsuite.ports.machines import (
     GuestRecipe,
     Machine,
     MachineContext,
+    Preparation,
 )
 from vmsuite.ports.steps import (
     CaseInfo,
     StepContext,
+)
+from vmsuite.ports.templates import (
+    Forking,
+    TemplateInfo,
+    Warmth,
+    Weighing,
 )
 
 __all__ = [
@@ -54,6 +61,7 @@ __all__ = [
     "Dialect",
     "Doctor",
     "Driver",
+    "Forking",
     "GuestAgent",
     "GuestImage",
     "GuestRecipe",
@@ -69,10 +77,14 @@ __all__ = [
     "PlanCheck",
     "PointerEvent",
     "Power",
+    "Preparation",
     "Reporter",
     "Screen",
     "Shell",
     "Snapshots",
     "StepContext",
+    "TemplateInfo",
     "Ticking",
+    "Warmth",
+    "Weighing",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,10 @@ class Machine(Protocol):
     def capability(self, kind: type[C]) -> C:
         """Return it. Raises Unsupported, naming machine and driver."""
 
+    @property
+    def warm(self) -> bool:
+        """Whether it was forked from a template, so that it is prepared already."""
+
     async def ready(self) -> None:
         """Wait until the guest is ready. Raises NotReady or GuestCrashed."""
 
@@ -41,6 +45,16 @@ class Machine(Protocol):
         MachineLost when its process ended unasked. An end that a step asked for
         (``shutdown``, ``destroy``) is not a loss.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """A machine's ``prepare`` steps: run once, inside its template."""
+
+    digest: str
+    """Changes with anything that shapes what the steps do."""
+    run: Callable[[Machine], Awaitable[None]]
+    """Runs them on a machine that is ready; raises what the first bad one raised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +75,8 @@ class MachineContext:
     timeout_factor: float = 1.0
     trace: bool = False
     """``--trace-qmp``: write every protocol message to the artifact folder."""
+    preparation: Preparation | None = None
+    """What the template of the machine holds besides a guest that is ready."""
 
 
 class Driver(Protocol):

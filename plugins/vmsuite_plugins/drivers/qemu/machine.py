@@ -79,6 +79,11 @@ class QemuMachine:
         """Driver, accelerator, versions, guest; grows when ready."""
         return dict(self._facts)
 
+    @property
+    def warm(self) -> bool:
+        """Whether it was forked from a template."""
+        return False
+
     def offer(self, kind: type[C], capability: C) -> None:
         """Let the machine have a capability."""
         self._capabilities[kind] = capability

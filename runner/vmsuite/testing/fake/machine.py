@@ -108,6 +108,11 @@ class FakeMachine:
         known = {"driver": "fake", "guest": "fake", "layout": self.settings.layout}
         return known | self.settings.facts
 
+    @property
+    def warm(self) -> bool:
+        """Whether it was forked from a template."""
+        return False
+
     def capability(self, kind: type[C]) -> C:
         """Return it. Raises Unsupported."""
         if kind not in self._offered or kind.__name__ in self.settings.lacks:
