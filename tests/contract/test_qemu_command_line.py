@@ -11,7 +11,7 @@ from vmsuite_plugins.drivers.qemu.command_line import (
     command_line,
 )
 
-CONNECTIONS = Connections(monitor=11, console=12, agent=13)
+CONNECTIONS = Connections(monitor=11, console=12, agent=13, native=14)
 
 
 def argv_of(**fields: Any) -> list[str]:

@@ -90,7 +90,7 @@ def test_own_files_have_no_name_and_are_gone_when_closed(tmp_path: Path) -> None
     disk.write_bytes(bytes(512))
     folder.mkdir()
     files = OwnFiles(folder)
-    one, other = files.overlay(disk), files.copy(disk)
+    one, other = files.overlay(inspect(disk)), files.copy(disk)
     assert one != other
     assert list(folder.iterdir()) == []
     files.close()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 AGENT = "org.qemu.guest_agent.0"
 AGENT_ID = "agent"
+NATIVE = "org.vmsuite.agent.0"
+NATIVE_ID = "native"
 DRIVE = "cd0"
 CARD = "net0"
 
@@ -20,6 +22,14 @@ _POINTERS = {
 # the one that both reads and writes.
 _WRITABLE = "auto-read-only=off"
 _CARDS = {"std": ("VGA",), "virtio": ("virtio-vga",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Ram:
+    """A file that is the machine's memory: shared with it, or a private view of it."""
+
+    descriptor: int
+    shared: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +46,22 @@ class Blueprint:
     kernel: Path | None = None
     initrd: Path | None = None
     append: str = ""
+    disks: tuple[Path, ...] = ()
+    """Images that are never written; ``overlays`` are what the machine writes."""
     overlays: tuple[int, ...] = ()
     """Descriptors of this machine's own files, one for each disk."""
+    backing: tuple[int, ...] = ()
+    """Descriptors that the overlays are based on by number."""
     iso: Path | None = None
     firmware_code: Path | None = None
+    firmware_store: Path | None = None
+    """What the firmware's variables are at first."""
     firmware_variables: int | None = None
     """Descriptor of this machine's own copy."""
+    ram: Ram | None = None
+    """None: QEMU allots the memory itself."""
+    incoming: bool = False
+    """Whether the machine waits for a saved state before anything else."""
     keyboard: str = "ps2"
     pointer: str = "ps2"
     display: str = "std"
@@ -50,7 +70,19 @@ class Blueprint:
     channels: dict[str, Path] = field(default_factory=dict)
     """Unix sockets by channel name."""
     agent: bool = True
+    """Whether there are ports for guest agents: QEMU's and our own."""
     qemu_args: tuple[str, ...] = ()
+
+    @property
+    def own_files(self) -> tuple[int, ...]:
+        """All descriptors that QEMU inherits besides its connections."""
+        variables, ram = self.firmware_variables, self.ram
+        return (
+            *self.overlays,
+            *self.backing,
+            *(() if variables is None else (variables,)),
+            *(() if ram is None else (ram.descriptor,)),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +92,12 @@ class Connections:
     monitor: int
     console: int
     agent: int
+    native: int
 
     @property
-    def all(self) -> tuple[int, int, int]:
+    def all(self) -> tuple[int, ...]:
         """All of them."""
-        return (self.monitor, self.console, self.agent)
+        return (self.monitor, self.console, self.agent, self.native)
 
 
 def command_line(machine: Blueprint, connections: Connections) -> list[str]:
@@ -73,9 +106,9 @@ def command_line(machine: Blueprint, connections: Connections) -> list[str]:
         str(machine.binary),
         *("-name", f"guest={_escaped(machine.name)}", "-S"),
         *("-nodefaults", "-no-user-config", "-display", "none"),
-        *("-machine", machine.machine, "-accel", machine.accel),
+        *_mainboard(machine),
         *(("-cpu", machine.cpu) if machine.cpu else ()),
-        *("-m", f"size={machine.memory >> 10}K", "-smp", str(machine.cpus)),
+        *("-smp", str(machine.cpus)),
         # A guest that panics is to finish its report; we read it and decide.
         *("-action", "panic=none", "-device", "pvpanic"),
         *("-rtc", "base=utc"),
@@ -88,6 +121,18 @@ def command_line(machine: Blueprint, connections: Connections) -> list[str]:
         *_network(machine),
         *machine.qemu_args,
     ]
+
+
+def _mainboard(machine: Blueprint) -> Iterator[str]:
+    memory = "" if machine.ram is None else ",memory-backend=ram0"
+    yield from ("-machine", f"{machine.machine}{memory}", "-accel", machine.accel)
+    yield from ("-m", f"size={machine.memory >> 10}K")
+    if machine.ram is not None:
+        shared = "on" if machine.ram.shared else "off"
+        file = f"size={machine.memory},mem-path=/proc/self/fd/{machine.ram.descriptor}"
+        yield from ("-object", f"memory-backend-file,id=ram0,{file},share={shared}")
+    if machine.incoming:
+        yield from ("-incoming", "defer")
 
 
 def _escaped(value: str | Path) -> str:
@@ -151,6 +196,11 @@ def _channels(machine: Blueprint, connections: Connections) -> Iterator[str]:
         yield from (
             "-device",
             f"virtserialport,chardev={AGENT_ID}-pipe,id={AGENT_ID},name={AGENT}",
+        )
+        yield from ("-chardev", f"socket,id={NATIVE_ID}-pipe,fd={connections.native}")
+        yield from (
+            "-device",
+            f"virtserialport,chardev={NATIVE_ID}-pipe,id={NATIVE_ID},name={NATIVE}",
         )
     for number, (name, path) in enumerate(machine.channels.items()):
         pipe = f"channel{number}"

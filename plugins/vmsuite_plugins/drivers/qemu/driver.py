@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ from vmsuite_plugins.drivers.qemu.input import QemuInput
 from vmsuite_plugins.drivers.qemu.machine import QemuMachine
 from vmsuite_plugins.drivers.qemu.own_files import OwnFiles
 from vmsuite_plugins.drivers.qemu.power import QemuPower
-from vmsuite_plugins.drivers.qemu.resolve import resolve
+from vmsuite_plugins.drivers.qemu.resolve import furnish, resolve
 from vmsuite_plugins.drivers.qemu.settings import QemuSettings
 from vmsuite_plugins.drivers.qemu.shells import QemuConsole, QemuShell
 from vmsuite_plugins.drivers.qemu.talk import QemuAgent, QemuMonitor
@@ -90,8 +92,9 @@ class QemuDriver:
     ) -> AsyncIterator[Machine]:
         files = OwnFiles(context.artifact_dir)
         try:
-            plan = await resolve(spec, context, self.accelerators, files)
-            machine = QemuMachine(plan, context)
+            plan = await resolve(spec, context, self.accelerators)
+            blueprint = await asyncio.to_thread(furnish, plan.blueprint, files)
+            machine = QemuMachine(replace(plan, blueprint=blueprint), context)
             try:
                 self._equip(machine, self.capabilities(spec.settings))
                 await machine.power_on()

@@ -125,11 +125,9 @@ class Life:
                 ours, theirs = socket.socketpair()
                 return sockets.enter_context(ours), sockets.enter_context(theirs)
 
-            monitor, console, agent = pair(), pair(), pair()
+            pairs = {name: pair() for name in ("monitor", "console", "agent", "native")}
             connections = Connections(
-                monitor=monitor[1].fileno(),
-                console=console[1].fileno(),
-                agent=agent[1].fileno(),
+                **{name: theirs.fileno() for name, (_, theirs) in pairs.items()}
             )
             async with start(
                 command_line(self._blueprint, connections),
@@ -137,32 +135,22 @@ class Life:
                 env=self._environment,
                 stdout=self._stderr,
                 stderr=self._stderr,
-                pass_fds=(*connections.all, *self._own_files()),
+                pass_fds=(*connections.all, *self._blueprint.own_files),
                 grace=0,
             ) as child:
                 self.pid = child.pid
-                for _, end in (monitor, console, agent):
-                    end.close()
-                await self._until_over(child, monitor[0], console[0], agent[0])
-
-    def _own_files(self) -> tuple[int, ...]:
-        variables = self._blueprint.firmware_variables
-        return (
-            *self._blueprint.overlays,
-            *(() if variables is None else (variables,)),
-        )
+                for _, theirs in pairs.values():
+                    theirs.close()
+                ours = {name: ours for name, (ours, _) in pairs.items()}
+                await self._until_over(child, ours)
 
     async def _until_over(
-        self,
-        child: Child,
-        monitor: socket.socket,
-        console: socket.socket,
-        agent: socket.socket,
+        self, child: Child, connections: Mapping[str, socket.socket]
     ) -> None:
         try:
-            self._line = await SerialLine.connect(console, self._feed)
-            await self.agent.connect(agent)
-            await self._greet(child, monitor)
+            self._line = await SerialLine.connect(connections["console"], self._feed)
+            await self.agent.connect(connections["agent"])
+            await self._greet(child, connections["monitor"])
             self._begun.set_result(None)
             await self._ended_or_stopped(child)
             child.send_signal(signal.SIGKILL)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from vmsuite.errors import PlatformError
-from vmsuite_plugins.drivers.qemu.overlays import inspect, write_overlay
+from vmsuite_plugins.drivers.qemu.overlays import DiskImage, write_overlay
 
 
 class OwnFiles:
@@ -19,12 +19,11 @@ class OwnFiles:
         self._folder = folder
         self._open = ExitStack()
 
-    def overlay(self, disk: Path) -> int:
+    def overlay(self, base: DiskImage) -> int:
         """Return the descriptor of an empty overlay on a disk image.
 
-        Raises PlatformError if that is no disk image or there is no room.
+        Raises PlatformError if there is no room.
         """
-        base = inspect(disk)
         file = self._file()
         try:
             write_overlay(file, base)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmsuite.errors import PlatformError
@@ -13,7 +13,8 @@ from vmsuite.ports import GuestImage, MachineContext
 from vmsuite.processes import find_program
 from vmsuite_plugins.drivers.qemu.accelerator import Accelerators
 from vmsuite_plugins.drivers.qemu.command_line import Blueprint
-from vmsuite_plugins.drivers.qemu.firmware import REMEDY, find_uefi
+from vmsuite_plugins.drivers.qemu.firmware import REMEDY, Firmware, find_uefi
+from vmsuite_plugins.drivers.qemu.overlays import inspect
 from vmsuite_plugins.drivers.qemu.own_files import OwnFiles
 from vmsuite_plugins.drivers.qemu.settings import QemuSettings
 
@@ -78,12 +79,9 @@ def base_of(spec: MachineSpec) -> Path:
 
 
 async def resolve(
-    spec: MachineSpec,
-    context: MachineContext,
-    accelerators: Accelerators,
-    files: OwnFiles,
+    spec: MachineSpec, context: MachineContext, accelerators: Accelerators
 ) -> Plan:
-    """Build or find all that the machine needs, its overlays in ``files`` included.
+    """Build or find all that the machine needs; ``furnish`` makes what it writes.
 
     Raises PlatformError for whatever is missing on this host.
     """
@@ -91,7 +89,7 @@ async def resolve(
     binary = find_qemu()
     image = await _image(settings, context)
     accel, why = await asyncio.to_thread(accelerators.choose, binary, settings.accel)
-    blueprint = _blueprint(spec, binary, accel, image, files, context.runtime_dir)
+    blueprint = _blueprint(spec, binary, accel, image, context.runtime_dir)
     facts = {"driver": "qemu", "accelerator": accel, "machine": blueprint.machine}
     if why:
         facts["accelerator_note"] = why
@@ -153,12 +151,11 @@ def _blueprint(
     binary: Path,
     accel: str,
     image: GuestImage | None,
-    files: OwnFiles,
     runtime_dir: Path,
 ) -> Blueprint:
     settings: QemuSettings = spec.settings
     paths = _Paths(base_of(spec))
-    code, variables = _uefi(spec, files)
+    firmware = _uefi(spec)
     appended = (image.append if image else "", settings.append)
     disks = (*(image.disks if image else ()), *map(paths.full, settings.all_disks))
     return Blueprint(
@@ -172,10 +169,10 @@ def _blueprint(
         kernel=paths.of(settings.kernel) or _kernel(image, settings.firmware),
         initrd=paths.of(settings.initrd) or (image.initrd if image else None),
         append=" ".join(part for part in appended if part),
-        overlays=tuple(files.overlay(disk) for disk in disks),
+        disks=disks,
         iso=paths.of(settings.iso),
-        firmware_code=code,
-        firmware_variables=variables,
+        firmware_code=None if firmware is None else firmware.code,
+        firmware_store=None if firmware is None else firmware.variables,
         keyboard=settings.keyboard,
         pointer=settings.pointer,
         display=settings.display,
@@ -190,10 +187,23 @@ def _blueprint(
     )
 
 
-def _uefi(spec: MachineSpec, files: OwnFiles) -> tuple[Path | None, int | None]:
+def _uefi(spec: MachineSpec) -> Firmware | None:
     if spec.settings.firmware != "uefi":
-        return None, None
+        return None
     found = find_uefi()
     if found is None:
         raise PlatformError(f"machine {spec.name!r}: no UEFI firmware", hint=REMEDY)
-    return found.code, files.copy(found.variables)
+    return found
+
+
+def furnish(blueprint: Blueprint, files: OwnFiles) -> Blueprint:
+    """Return it with an overlay on each disk and firmware variables of its own.
+
+    Raises PlatformError if a disk is none, or there is no room.
+    """
+    store = blueprint.firmware_store
+    return replace(
+        blueprint,
+        overlays=tuple(files.overlay(inspect(disk)) for disk in blueprint.disks),
+        firmware_variables=None if store is None else files.copy(store),
+    )
