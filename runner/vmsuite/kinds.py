@@ -127,6 +127,13 @@ class StepKind(Kind):
     """Whether its field ``program`` names a host companion."""
     takes_condition: ClassVar[bool] = False
     """Whether ``condition:`` and that condition's fields stand in the step itself."""
+    prepares: ClassVar[bool | None] = None
+    """Whether it may stand in a machine's ``prepare``: what it does happens in that
+    machine and depends on its fields, on variables and on ``host_files`` alone. None:
+    yes, if it works on a machine, or only on the steps and conditions it holds."""
+    host_files: ClassVar[tuple[str, ...]] = ()
+    """Fields that name a file of the host which it reads, relative to the suite's
+    folder: what is in that file shapes what the step does."""
 
     @classmethod
     def block_names(cls, fields: Mapping[str, Json]) -> frozenset[str]:

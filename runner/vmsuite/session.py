@@ -26,6 +26,7 @@ from vmsuite.engine.schedule import Schedule
 from vmsuite.engine.services import Services
 from vmsuite.engine.stop import Stop
 from vmsuite.engine.verdict import Interrupted
+from vmsuite.errors import OutOfTime
 from vmsuite.event_bus import EventBus
 from vmsuite.events import Notice, RunFinished, RunStarted
 from vmsuite.expressions import Templates
@@ -168,19 +169,20 @@ async def _run(run: _Run) -> bool:
 
 async def _work(run: _Run, services: Services, schedule: Schedule) -> None:
     """Build the guests, then run the cases; asked to stop, only tell what was left."""
-    tripwire = Tripwire()
-    try:
-        with run.stop.covers(tripwire):
-            async with tripwire.guard():
-                await build_guests(
-                    [suite for suite, _ in run.suites],
-                    run.session.registry,
-                    services.cache_dir,
-                    run.bus.emit,
-                )
-    except Interrupted:
-        pass  # the cases will say that they were not started, and why
-    await schedule.run()
+    with run.stop.after(services.budgets.run_seconds):
+        tripwire = Tripwire()
+        try:
+            with run.stop.covers(tripwire):
+                async with tripwire.guard():
+                    await build_guests(
+                        [suite for suite, _ in run.suites],
+                        run.session.registry,
+                        services.cache_dir,
+                        run.bus.emit,
+                    )
+        except (Interrupted, OutOfTime):
+            pass  # the cases will say that they were not started, and why
+        await schedule.run()
 
 
 @contextmanager

@@ -56,6 +56,7 @@ class Companion(StepKind):
 
     type = "companion"
     starts_companion = True
+    prepares = False
 
     program: str | None = Field(
         default=None,

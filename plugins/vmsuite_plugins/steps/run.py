@@ -33,6 +33,7 @@ class Run(StepKind):
     """
 
     type = "run"
+    prepares = False
 
     command: str | None = Field(
         default=None, min_length=1, description="What the host's shell is to run."

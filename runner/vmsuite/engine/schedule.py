@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from vmsuite.engine.verdict import explained, judge_error
 from vmsuite.errors import OutOfTime
 from vmsuite.events import SuiteFinished, SuiteStarted
 from vmsuite.model import Outcome, Suite
-from vmsuite.quantities import show_duration
 from vmsuite.timestamps import timestamp
 
 
@@ -43,6 +42,8 @@ class Schedule:
     stop: Stop
     jobs: int = 1
     fail_fast: bool = False
+    after_build: Callable[[Suite], Awaitable[None]] | None = None
+    """What must wait until a suite's build script was run, before its first case."""
     _waiting: deque[tuple[SuiteRun, CaseRun]] = field(default_factory=deque)
     _alone: deque[tuple[SuiteRun, CaseRun]] = field(default_factory=deque)
     """Exclusive cases: they run after all others, one at a time."""
@@ -51,11 +52,6 @@ class Schedule:
         """Run everything; returns when no case and no machine is left."""
         self._enqueue()
         stock = Stock(self.services)
-        budget = self.services.budgets.run_seconds
-        timer = None
-        if budget is not None:
-            late = OutOfTime(f"the run ran out of its time of {show_duration(budget)}")
-            timer = asyncio.get_running_loop().call_later(budget, self.stop.ask, late)
         try:
             workers = max(1, min(self.jobs, len(self._waiting)))
             async with asyncio.TaskGroup() as group:
@@ -63,8 +59,6 @@ class Schedule:
                     group.create_task(self._work(self._waiting, stock))
             await self._work(self._alone, stock)
         finally:
-            if timer is not None:
-                timer.cancel()
             await stock.close()
 
     def _enqueue(self) -> None:
@@ -120,6 +114,8 @@ class Schedule:
             return ""
         try:
             await run_build_script(self.services, suite, run.folder, self.stop)
+            if self.after_build is not None:
+                await self.after_build(suite)
         except Exception as error:  # noqa: BLE001 - reported, never lost
             verdict = judge_error(explained(error))
             run.worst, run.message = Outcome.ERROR, verdict.message

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vmsuite.engine.limits import Tripwire
+from vmsuite.errors import OutOfTime
+from vmsuite.quantities import show_duration
 
 
 class Stop:
@@ -40,3 +43,16 @@ class Stop:
             yield
         finally:
             self._running.discard(tripwire)
+
+    @contextmanager
+    def after(self, seconds: float | None) -> Iterator[None]:
+        """Ask by itself if the block takes longer; None means without limit."""
+        timer = None
+        if seconds is not None:
+            late = OutOfTime(f"the run ran out of its time of {show_duration(seconds)}")
+            timer = asyncio.get_running_loop().call_later(seconds, self.ask, late)
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()

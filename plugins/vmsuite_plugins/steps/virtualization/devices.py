@@ -18,6 +18,7 @@ class InsertMedia(VirtualizationAction):
 
     action = "insert_media"
     needs = (Media,)
+    host_files = ("path",)
 
     path: str = Field(
         min_length=1, description="The image, relative to the suite's folder."

@@ -29,6 +29,7 @@ class PutFile(VirtualizationAction):
 
     action = "put_file"
     needs = (Shell,)
+    host_files = ("source",)
 
     path: str = Field(min_length=1, description="Where it goes in the guest.")
     content: str | None = Field(default=None, description="The file's text.")
