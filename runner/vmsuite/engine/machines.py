@@ -16,7 +16,6 @@ from vmsuite.events import Event, MachineChanged
 from vmsuite.model import MachineSpec
 from vmsuite.ports import Machine, MachineContext
 
-
 Key = tuple[str, str, str, str]
 """What a kept machine is known by: suite, name, place and settings of its spec."""
 
