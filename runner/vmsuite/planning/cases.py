@@ -29,6 +29,7 @@ from vmsuite.planning.matrix import (
     size,
     suffix,
 )
+from vmsuite.planning.prepare import PrepareWalk
 from vmsuite.planning.steps import StepBuilder
 from vmsuite.planning.variables import Variables
 from vmsuite.planning.walk import BUILT_IN_NAMES, Walk
@@ -132,6 +133,10 @@ class CaseBuilder:
         walk.steps(case.cleanup)
         for name in own or ():
             walk.use(name, raw.where("machines"))
+        for machine in walk.machines.values():
+            if machine.prepare:
+                known = self._known(raw)
+                PrepareWalk.over(machine, walk, known).steps(machine.prepare)
         name = case.name + suffix(combination)
         return replace(
             case,

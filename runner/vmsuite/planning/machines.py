@@ -13,10 +13,12 @@ from vmsuite.documents import LocatedDict
 from vmsuite.errors import VmsuiteError
 from vmsuite.expressions import Templates
 from vmsuite.findings import Finding, Severity, nearest
-from vmsuite.model import Json, Location, MachineSpec, Suite
+from vmsuite.model import Json, Location, MachineSpec, Step, Suite
 from vmsuite.registry import Registry
 
 DEFAULT_DRIVER = "qemu"
+_NO_SETTINGS = frozenset({"driver", "prepare"})
+"""What a machine says that is not for its driver."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class MachineBook:
     declared: Mapping[str, Json]
     """As written in the file; a file without any only refers."""
     configured: Mapping[str, Json] = field(default_factory=dict)
+    preparing: Callable[[LocatedDict], tuple[Step, ...]]
+    """Returns the steps that a machine's ``prepare`` says."""
     is_sound: Callable[[str], bool]
     """Whether a configured machine is written well; what is wrong, it reports."""
     stand_in: str | None = None
@@ -89,7 +93,7 @@ class MachineBook:
         driver = self.registry.drivers.get(driver_name)
         if driver is None:
             return None  # validation names unknown drivers
-        fields = raw.replaced({k: v for k, v in raw.items() if k != "driver"})
+        fields = raw.replaced({k: v for k, v in raw.items() if k not in _NO_SETTINGS})
         try:
             rendered = self.templates.render(fields, variables)
             settings = driver.settings.model_validate(rendered)
@@ -100,7 +104,11 @@ class MachineBook:
             self.report(Finding(location=raw.location, message=str(error)))
             return None
         return MachineSpec(
-            location=raw.location, name=name, driver=driver_name, settings=settings
+            location=raw.location,
+            name=name,
+            driver=driver_name,
+            settings=settings,
+            prepare=self.preparing(raw) if "prepare" in raw else (),
         )
 
     def _tell(self, error: ValidationError, fields: LocatedDict) -> None:

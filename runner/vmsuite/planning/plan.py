@@ -14,6 +14,7 @@ from vmsuite.model import Case, Location, Suite
 from vmsuite.planning.cases import CaseBuilder, requires_of
 from vmsuite.planning.files import Loader, SuiteFile, find_files, is_file, shown
 from vmsuite.planning.machines import MachineBook, check_hosts
+from vmsuite.planning.prepare import Prepared
 from vmsuite.planning.selection import Selection, check_names
 from vmsuite.planning.steps import StepBuilder
 from vmsuite.planning.variables import Variables
@@ -172,6 +173,7 @@ class Planner:
         variables.read(file.value.get("vars"))
         if outer is not None:
             variables.read(outer.value.get("vars"))
+        steps = StepBuilder(self.registry, self.templates, self._report, self._refused)
         return CaseBuilder(
             file=file.value,
             path=file.path,
@@ -180,18 +182,14 @@ class Planner:
                 templates=self.templates,
                 declared=machines or {},
                 configured=self.configuration.machines,
+                preparing=Prepared(steps),
                 is_sound=self._is_sound,
                 stand_in=self.configuration.fields.machine,
                 running=self.running,
                 report=self._report,
             ),
             variables=variables,
-            steps=StepBuilder(
-                self.registry,
-                self.templates,
-                self._report,
-                self._refused,
-            ),
+            steps=steps,
             templates=self.templates,
             workspace=self.configuration.workspace,
             slugs=slugs,

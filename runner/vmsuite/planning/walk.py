@@ -192,12 +192,15 @@ class Walk:
             if name in MACHINE_NAMES:
                 self._names_machine(name, place)
             elif name not in self.known:
-                self._error(
-                    place,
-                    f"{name!r} is not defined here",
-                    nearest(name, self.known)
-                    or "variables, and what earlier steps capture, are",
-                )
+                self._undefined(name, place)
+
+    def _undefined(self, name: str, place: Location) -> None:
+        self._error(
+            place,
+            f"{name!r} is not defined here",
+            nearest(name, self.known)
+            or "variables, and what earlier steps capture, are",
+        )
 
     def _machines_in(self, value: Json, place: Location) -> None:
         """Use each machine that ``machines.NAME`` or ``machines['NAME']`` names, or

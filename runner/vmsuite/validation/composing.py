@@ -92,11 +92,25 @@ def machine_schema(settings: type[BaseModel], driver: str, *, default: bool) -> 
     made = {
         **own,
         "title": f"machine: {driver}",
-        "properties": {"driver": named, **own.get("properties", {})},
+        "properties": {
+            "driver": named,
+            **own.get("properties", {}),
+            "prepare": _PREPARE,
+        },
         "additionalProperties": False,
         "$defs": {"template": TEMPLATE_SCHEMA},
     }
     return {**made, "required": required} if required else made
+
+
+_PREPARE: Schema = {
+    "description": "Steps that are done once in a machine that just booted, before any "
+    "case has it: what they leave is in its template, and so in every fork.",
+    "x-block": True,
+    "type": "array",
+    "minItems": 1,
+}
+"""What machines of every driver may say; planning takes it out of their settings."""
 
 
 def fields_schema(model: type[Fields]) -> Schema:
