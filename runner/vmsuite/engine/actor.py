@@ -93,6 +93,9 @@ class MachineActor:
                     raise OutOfTime(
                         late.message, hint=late.hint, evidence=late.evidence
                     ) from late
+                preparation = self._context.preparation
+                if preparation is not None and not machine.warm:
+                    await preparation.run(machine)
                 facts = dict(machine.facts)
                 emit(MachineChanged(machine=name, state="ready", facts=facts))
                 self._started.set_result(machine)

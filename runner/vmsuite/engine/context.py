@@ -119,6 +119,8 @@ class Context:
     @property
     def scope(self) -> Mapping[str, Json]:
         """All names a template can use here."""
+        if self._state.apart:
+            return ChainMap(self._lane.overlay, self._state.values)  # type: ignore[arg-type] # nothing writes to it
         names = Names(self._state.info, self._state.machines, self._current)
         # ChainMap wants mutable maps in its type; nothing writes to these.
         return ChainMap(self._lane.overlay, self._state.values, names)  # type: ignore[arg-type]

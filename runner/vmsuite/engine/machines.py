@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from vmsuite.engine.actor import MachineActor
+from vmsuite.engine.preparation import Surroundings, digest_of, preparation_of
 from vmsuite.engine.services import Services
 from vmsuite.engine.state import AttemptState
 from vmsuite.events import Event, MachineChanged
@@ -63,6 +64,9 @@ class Stock:
     def _key(self, state: AttemptState, spec: MachineSpec) -> Key:
         # Settings may hold values of a matrix: another value is another machine.
         settings = repr(spec.settings)
+        if spec.prepare:
+            templates = self._services.templates
+            settings += digest_of(spec, state.case.vars, templates)
         return (str(state.info.run_dir), spec.name, str(spec.location), settings)
 
     async def _discard_if_gone(self, state: AttemptState, spec: MachineSpec) -> None:
@@ -106,6 +110,16 @@ class Stock:
             secrets=services.masker.mask,
             timeout_factor=services.budgets.factor,
             trace=services.trace,
+            preparation=preparation_of(
+                spec,
+                state.case.vars,
+                Surroundings(
+                    services=services,
+                    emit=emit,
+                    run_dir=state.info.run_dir,
+                    artifact_dir=artifacts,
+                ),
+            ),
         )
 
     async def _give_back(

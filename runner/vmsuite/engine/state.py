@@ -35,6 +35,9 @@ class AttemptState:
     """The last guest command of each machine."""
     attachments: list[Attachment] = field(default_factory=list)
     logged: int = 0
+    apart: bool = False
+    """Whether its steps belong to no case: templates know variables and captures only,
+    so that nothing else shapes what the steps do."""
 
 
 @dataclass(slots=True)
