@@ -30,6 +30,16 @@ def registry() -> Registry:
     )
 
 
+@pytest.fixture(autouse=True)
+def state_dir(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Keep records of tests apart: no run but the test's own sweeps its leftovers."""
+    state = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("VMSUITE_STATE", str(state))
+    return state
+
+
 @pytest.fixture
 def lab(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Lab:
     for name in ("CASES", "ARCH"):

@@ -24,6 +24,14 @@ def cache_dir() -> Path:
     return Path(platformdirs.user_cache_dir("vmsuite"))
 
 
+def state_dir() -> Path:
+    """Return the user's state folder: ``VMSUITE_STATE``, else where XDG says."""
+    override = os.environ.get("VMSUITE_STATE")
+    if override:
+        return Path(override).absolute()
+    return Path(platformdirs.user_state_dir("vmsuite"))
+
+
 def runtime_dir() -> Path:
     """Return where private sockets may lie; short, since paths of sockets are."""
     preferred = os.environ.get("XDG_RUNTIME_DIR")

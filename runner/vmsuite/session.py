@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import shutil
 import signal
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +19,7 @@ from vmsuite.case_logs import CaseLogs
 from vmsuite.configuration import Configuration
 from vmsuite.engine.budgets import Budgets
 from vmsuite.engine.guests import build_guests
+from vmsuite.engine.leftovers import sweep_leftovers
 from vmsuite.engine.limits import Tripwire
 from vmsuite.engine.schedule import Schedule
 from vmsuite.engine.services import Services
@@ -30,8 +29,9 @@ from vmsuite.errors import OutOfTime
 from vmsuite.event_bus import EventBus
 from vmsuite.events import Notice, RunFinished, RunStarted
 from vmsuite.expressions import Templates
-from vmsuite.locations import cache_dir, runtime_dir
+from vmsuite.locations import cache_dir, runtime_dir, state_dir
 from vmsuite.model import RunResult, Suite
+from vmsuite.ownership import Claim, claim
 from vmsuite.planning.plan import Plan
 from vmsuite.ports import Listener, Ticking
 from vmsuite.registry import Registry
@@ -70,6 +70,7 @@ class _Run:
     bus: EventBus
     clock: Callable[[], float]
     run_id: str
+    own: Claim
     suites: Sequence[tuple[Suite, RunFolder]]
     stop: Stop = field(default_factory=Stop)
     abandoned: bool = False
@@ -83,13 +84,23 @@ def run_session(plan: Plan, session: Session) -> RunResult:
         UsageError: the logs cannot be written anywhere they were asked for.
 
     """
-    begun = time.monotonic()
     now = datetime.now().astimezone()
+    run_id = f"{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
+    # First of all: what is on record is swept, should this process be killed.
+    with claim(
+        run_id, state=state_dir(), runtime=runtime_dir(), cache=cache_dir()
+    ) as own:
+        return _run_claimed(plan, session, own, now)
+
+
+def _run_claimed(plan: Plan, session: Session, own: Claim, now: datetime) -> RunResult:
+    begun = time.monotonic()
     log_dir = Path(session.configuration.fields.log_dir)
     suites = [
         (suite, make_run_folder(log_dir.absolute(), suite.slug, now=now))
         for suite in plan.suites
     ]
+    own.note_logs([folder.path for _, folder in suites])
     bus = EventBus(lambda: time.monotonic() - begun, mask_json=session.masker.mask_json)
     results = Folder()
     for suite, folder in suites:
@@ -101,7 +112,8 @@ def run_session(plan: Plan, session: Session) -> RunResult:
         session=session,
         bus=bus,
         clock=lambda: time.monotonic() - begun,
-        run_id=f"{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}",
+        run_id=own.run,
+        own=own,
         suites=suites,
     )
     bus.emit(_run_started(run))
@@ -133,8 +145,11 @@ def _write_reports(registry: Registry, bus: EventBus, run: RunResult) -> bool:
 async def _run(run: _Run) -> bool:
     """Run all cases; return whether somebody interrupted them."""
     session, fields = run.session, run.session.configuration.fields
-    with _private_folder() as private, _signals(run), _ticks(run):
+    with _signals(run), _ticks(run), run.own.private_folder() as private:
         async with processes.guard(run.run_id, folders=[private]):
+            if run.own.trouble:
+                run.bus.emit(Notice(text=run.own.trouble))
+            await sweep_leftovers(state_dir(), session.registry, run.stop, run.bus.emit)
             services = Services(
                 registry=session.registry,
                 templates=session.templates,
@@ -183,16 +198,6 @@ async def _work(run: _Run, services: Services, schedule: Schedule) -> None:
         except (Interrupted, OutOfTime):
             pass  # the cases will say that they were not started, and why
         await schedule.run()
-
-
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    """Give a private folder with a short path, since paths of sockets must be."""
-    folder = Path(tempfile.mkdtemp(prefix="vmsuite-", dir=runtime_dir()))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -184,6 +184,15 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
     _output(parser)
 
 
+def _clean(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="touch nothing, say what would be removed",
+    )
+    _output(parser)
+
+
 def _companion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("build", "list"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="these only")
@@ -209,6 +218,9 @@ COMMANDS = {
     ),
     "doctor": Command(
         module="doctor", summary="say what this host can do", fill=_doctor
+    ),
+    "clean": Command(
+        module="clean", summary="remove what killed runs left", fill=_clean
     ),
     "companion": Command(
         module="companion", summary="build or list host companions", fill=_companion

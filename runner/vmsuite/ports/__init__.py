@@ -32,6 +32,7 @@ from vmsuite.ports.extensions import (
     Reporter,
     Ticking,
 )
+from vmsuite.ports.leftovers import Sweeping
 from vmsuite.ports.machines import (
     Driver,
     GuestImage,
@@ -83,6 +84,7 @@ __all__ = [
     "Shell",
     "Snapshots",
     "StepContext",
+    "Sweeping",
     "TemplateInfo",
     "Ticking",
     "Warmth",

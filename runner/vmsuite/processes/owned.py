@@ -50,17 +50,24 @@ class Process:
         return self.state not in {"Z", "X"}
 
     def carries(self, entry: bytes) -> bool:
-        """Whether ``NAME=value`` stands in its environment, as far as we may see.
+        """Whether ``NAME=value`` stands in its environment, as far as we may see."""
+        return entry in self._entries()
 
-        An environment is empty for a moment while a program is being executed, so
-        an empty one gets more than one look.
-        """
+    def owners(self) -> frozenset[str]:
+        """Return the tokens it carries, as far as we may see: one, or none."""
+        name = f"{OWNER}=".encode()
+        carried = (e for e in self._entries() if e.startswith(name))
+        return frozenset(os.fsdecode(e[len(name) :]) for e in carried)
+
+    def _entries(self) -> list[bytes]:
+        # It is empty for a moment while a program is being executed, so an empty
+        # one gets more than one look.
         for _ in range(0 if self.kernel else _LOOKS):
             environment = self._environment()
             if environment:
-                return entry in environment.split(b"\0")
+                return environment.split(b"\0")
             time.sleep(_EXECUTING)
-        return False
+        return []
 
     def _environment(self) -> bytes:
         try:
