@@ -71,7 +71,7 @@ def remake(run_dir: Path, reporters: Iterable[Reporter]) -> Remade:
     damage = Damage()
     folded = Folder()
     try:
-        for event in read(folder.journal, damage):
+        for event in () if folder.untold else read(folder.journal, damage):
             folded.feed(event)
     except OSError as error:
         raise UsageError(

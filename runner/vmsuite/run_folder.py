@@ -11,6 +11,7 @@ from pathlib import Path
 from vmsuite import journal
 from vmsuite.errors import UsageError
 
+_INSIDE = ("cases", "artifacts")
 _NAME = re.compile(r"(\d{8}-\d{6})(?:-(\d+))?")
 
 
@@ -44,6 +45,15 @@ class RunFolder:
         return self.path / "artifacts" / slug
 
     @property
+    def untold(self) -> bool:
+        """Whether its run ended before it wrote a word, as when it was killed then."""
+        try:
+            names = {path.name for path in self.path.iterdir()}
+        except OSError:
+            return False
+        return _age(self.path.name) is not None and names <= set(_INSIDE)
+
+    @property
     def newest(self) -> bool:
         """Whether no later run of the suite has a folder beside this one."""
         own = _age(self.path.name)
@@ -71,8 +81,8 @@ def make_run_folder(log_dir: Path, suite: str, *, now: datetime) -> RunFolder:
                 path.mkdir(mode=0o700)
             except FileExistsError:
                 continue
-            (path / "cases").mkdir()
-            (path / "artifacts").mkdir()
+            for inside in _INSIDE:
+                (path / inside).mkdir()
             return RunFolder(path=path)
     except OSError as error:
         raise UsageError(

@@ -188,6 +188,28 @@ def test_a_folder_without_a_journal_is_named_with_what_to_do(tmp_path: Path) -> 
     assert "logs/SUITE/TIMESTAMP" in error.value.hint
 
 
+def test_a_run_that_was_killed_before_its_first_word_has_a_report(
+    tmp_path: Path, reporters: Sequence[Reporter]
+) -> None:
+    made = make_run_folder(tmp_path / "logs", "smoke", now=NOW)
+    remade = remake(made.path, reporters)
+    assert remade.troubles == ()
+    assert remade.suite.name == "smoke"
+    assert not remade.suite.complete
+    content = (made.path / "junit.xml").read_bytes()
+    (suite,) = junitparser.JUnitXml.fromfile(io.BytesIO(content))
+    assert suite.errors == 1
+
+
+def test_reports_whose_journal_was_removed_are_not_replaced(
+    folder: RunFolder, reporters: Sequence[Reporter]
+) -> None:
+    remake(folder.path, reporters)
+    folder.journal.unlink()
+    with pytest.raises(UsageError, match="cannot read this journal"):
+        remake(folder.path, reporters)
+
+
 def test_a_raising_reporter_silences_no_other(folder: RunFolder) -> None:
     run, suite = result_of(folder)
     bad, good = Fixed(RuntimeError("no ink"), "a.txt"), Fixed(b"content", "b.txt")

@@ -110,16 +110,17 @@ def _entry(path: Path, here: Runner) -> Entry:
     except OSError as error:
         why = error.strerror or str(error)
         return Entry(path=path, fate=_unopened(path), why=why)
-    with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
+    try:
         seen = os.fstat(handle)
         if seen.st_uid != os.geteuid():
             return Entry(path=path, fate=Fate.FOREIGN, why=f"of user {seen.st_uid}")
         if not stat.S_ISREG(seen.st_mode) or seen.st_size > _LARGEST:
             return Entry(path=path, fate=Fate.UNREADABLE, why="it is no record")
-        try:
-            record = parse(file.read(_LARGEST))
-        except (OSError, ValueError) as error:
-            return Entry(path=path, fate=Fate.UNREADABLE, why=str(error))
+        record = parse(os.read(handle, _LARGEST))
+    except (OSError, ValueError) as error:
+        return Entry(path=path, fate=Fate.UNREADABLE, why=str(error))
+    finally:
+        os.close(handle)
     return _judged(path, record, here)
 
 

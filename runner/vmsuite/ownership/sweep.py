@@ -41,7 +41,7 @@ class Swept:
     troubles: tuple[str, ...] = ()
     """What could not be removed; the record is kept for the next sweep."""
     reports: tuple[Path, ...] = ()
-    """Run folders whose journal the reports can be made from."""
+    """Run folders that `run-suite report` makes reports of."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmsuite.journal import FILE_NAME
 from vmsuite.ownership.fate import lives
 from vmsuite.ownership.record import Record
 from vmsuite.processes import owned
@@ -21,7 +20,7 @@ class Traces:
     processes: tuple[int, ...] = ()
     folders: tuple[Path, ...] = ()
     reports: tuple[Path, ...] = ()
-    """Run folders whose journal the reports can be made from."""
+    """Run folders that `run-suite report` makes reports of."""
 
 
 def traces_of(record: Record) -> Traces:
@@ -36,7 +35,7 @@ def traces_of(record: Record) -> Traces:
 
 def reports_of(record: Record) -> Iterator[Path]:
     """Yield the run folders that can be reported on."""
-    return (path for path in record.logs if (path / FILE_NAME).is_file())
+    return (path for path in record.logs if path.is_dir())
 
 
 def drafts_of(record: Record) -> Iterator[Path]:
