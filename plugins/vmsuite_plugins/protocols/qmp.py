@@ -112,6 +112,10 @@ class EventHistory:
         finally:
             self._waits.remove(wait)
 
+    def forget(self) -> None:
+        """Forget what was kept: it is no news to those who come now."""
+        self._events.clear()
+
     def end(self) -> None:
         """End every wait: the connection is gone, so no event will come."""
         for wait in self._waits:
@@ -177,6 +181,20 @@ class Qmp:
             raise CheckFailed(f"QMP {command}: no JSON arguments: {error}") from error
         except QMPError as error:
             raise Unreachable(f"QMP {command}: {error}") from error
+
+    async def pass_descriptor(self, name: str, descriptor: int) -> None:
+        """Give QEMU a descriptor that later commands call by a name.
+
+        Raises:
+            CheckFailed: QEMU refused it.
+            Unreachable: the connection is gone.
+
+        """
+        try:
+            self._client.send_fd_scm(descriptor)
+        except (OSError, QMPError, AssertionError) as error:
+            raise Unreachable(f"QMP getfd: the monitor hung up: {error}") from error
+        await self.execute("getfd", {"fdname": name})
 
     async def close(self) -> None:
         """Let go of the connection; every wait for an event ends as Unreachable."""

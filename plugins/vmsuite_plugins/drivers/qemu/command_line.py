@@ -60,8 +60,8 @@ class Blueprint:
     """Descriptor of this machine's own copy."""
     ram: Ram | None = None
     """None: QEMU allots the memory itself."""
-    incoming: bool = False
-    """Whether the machine waits for a saved state before anything else."""
+    incoming: int | None = None
+    """Descriptor of a saved state, which the machine waits for before anything else."""
     keyboard: str = "ps2"
     pointer: str = "ps2"
     display: str = "std"
@@ -76,13 +76,10 @@ class Blueprint:
     @property
     def own_files(self) -> tuple[int, ...]:
         """All descriptors that QEMU inherits besides its connections."""
-        variables, ram = self.firmware_variables, self.ram
-        return (
-            *self.overlays,
-            *self.backing,
-            *(() if variables is None else (variables,)),
-            *(() if ram is None else (ram.descriptor,)),
-        )
+        ram = None if self.ram is None else self.ram.descriptor
+        optional = (self.firmware_variables, ram, self.incoming)
+        given = (number for number in optional if number is not None)
+        return (*self.overlays, *self.backing, *given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +128,7 @@ def _mainboard(machine: Blueprint) -> Iterator[str]:
         shared = "on" if machine.ram.shared else "off"
         file = f"size={machine.memory},mem-path=/proc/self/fd/{machine.ram.descriptor}"
         yield from ("-object", f"memory-backend-file,id=ram0,{file},share={shared}")
-    if machine.incoming:
+    if machine.incoming is not None:
         yield from ("-incoming", "defer")
 
 

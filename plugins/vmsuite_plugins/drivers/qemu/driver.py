@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,8 @@ from vmsuite.ports import (
     Power,
     Screen,
     Shell,
+    TemplateInfo,
+    Warmth,
 )
 from vmsuite_plugins.drivers.qemu.accelerator import Accelerators
 from vmsuite_plugins.drivers.qemu.checks import check_machine
@@ -40,10 +46,22 @@ from vmsuite_plugins.drivers.qemu.input import QemuInput
 from vmsuite_plugins.drivers.qemu.machine import QemuMachine
 from vmsuite_plugins.drivers.qemu.own_files import OwnFiles
 from vmsuite_plugins.drivers.qemu.power import QemuPower
-from vmsuite_plugins.drivers.qemu.resolve import furnish, resolve
+from vmsuite_plugins.drivers.qemu.resolve import (
+    DEFAULT_MEMORY,
+    Plan,
+    base_of,
+    furnish,
+    resolve,
+)
 from vmsuite_plugins.drivers.qemu.settings import QemuSettings
 from vmsuite_plugins.drivers.qemu.shells import QemuConsole, QemuShell
 from vmsuite_plugins.drivers.qemu.talk import QemuAgent, QemuMonitor
+from vmsuite_plugins.drivers.qemu.warm.forking import ForkFailed
+from vmsuite_plugins.drivers.qemu.warm.store import TemplateStore
+from vmsuite_plugins.drivers.qemu.warm.templates import Templates
+
+_OF_QEMU = 96 << 20
+"""Bytes that QEMU takes besides the guest's memory, most of it for translated code."""
 
 _ALWAYS = frozenset({Power, Monitor, Shell, Console, Input, Media})
 
@@ -57,6 +75,9 @@ class QemuDriver:
     def __init__(self) -> None:
         self.accelerators = Accelerators()
         """What was tried on this host in this process."""
+        self._templates = Templates(self._machine)
+        self._forks: dict[str, int] = {}
+        """What a fork had for itself, in bytes, by the shape of its spec."""
 
     def capabilities(self, settings: QemuSettings) -> frozenset[type[Any]]:
         """Return what a machine with these settings will offer; boots nothing."""
@@ -86,23 +107,82 @@ class QemuDriver:
         """
         return self._open(spec, context)
 
+    async def warm(self, spec: MachineSpec, context: MachineContext) -> Warmth:
+        """Make sure that machines of this spec can be forked, or find out why not."""
+        plan = await resolve(spec, context, self.accelerators)
+        warmth = await self._templates.warm(plan, context)
+        template = self._templates.of(plan, context)
+        if template is not None:
+            self._forks[_shape(spec)] = template.saved.fork_memory
+        return warmth
+
+    def cool(self) -> None:
+        """Let go of all templates: ``open`` boots from now on."""
+        self._templates.cool()
+        self._forks.clear()
+
+    def templates(self, cache_dir: Path) -> Sequence[TemplateInfo]:
+        """Return what lies in the cache, damaged ones too."""
+        return TemplateStore(cache_dir).all()
+
+    def remove_template(self, cache_dir: Path, digest: str) -> None:
+        """Remove one. Raises PlatformError if a run uses it, KeyError if none."""
+        TemplateStore(cache_dir).remove(digest)
+
+    def weight(self, spec: MachineSpec) -> int:
+        """Return the bytes of host memory that one more such machine will take."""
+        known = self._forks.get(_shape(spec)) if spec.reset == "fork" else None
+        if known:
+            return 2 * known  # it was measured when the fork had done nothing yet
+        return (spec.settings.memory or DEFAULT_MEMORY) + _OF_QEMU
+
     @asynccontextmanager
     async def _open(
         self, spec: MachineSpec, context: MachineContext
     ) -> AsyncIterator[Machine]:
+        plan = await resolve(spec, context, self.accelerators)
+        async with AsyncExitStack() as stack:
+            yield await self._started(stack, spec, plan, context)
+
+    async def _started(
+        self,
+        stack: AsyncExitStack,
+        spec: MachineSpec,
+        plan: Plan,
+        context: MachineContext,
+    ) -> QemuMachine:
+        template = None
+        if spec.reset == "fork":
+            template = self._templates.of(plan, context)
+        if template is not None:
+            forked = self._templates.forked(plan, context, template)
+            try:
+                return await stack.enter_async_context(forked)
+            except ForkFailed as why:
+                self._templates.failed(template, str(why), context)
+        return await stack.enter_async_context(self._booted(plan, context))
+
+    @asynccontextmanager
+    async def _booted(
+        self, plan: Plan, context: MachineContext
+    ) -> AsyncIterator[QemuMachine]:
         files = OwnFiles(context.artifact_dir)
         try:
-            plan = await resolve(spec, context, self.accelerators)
             blueprint = await asyncio.to_thread(furnish, plan.blueprint, files)
-            machine = QemuMachine(replace(plan, blueprint=blueprint), context)
+            machine = self._machine(replace(plan, blueprint=blueprint), context)
             try:
-                self._equip(machine, self.capabilities(spec.settings))
                 await machine.power_on()
                 yield machine
             finally:
                 await machine.close()
         finally:
             files.close()
+
+    def _machine(self, plan: Plan, context: MachineContext) -> QemuMachine:
+        """Return a machine that is off, with what was promised of it."""
+        machine = QemuMachine(plan, context)
+        self._equip(machine, self.capabilities(plan.settings))
+        return machine
 
     def _equip(self, machine: QemuMachine, promised: frozenset[type[Any]]) -> None:
         """Let a machine have the capabilities that were promised, and no others."""
@@ -121,3 +201,8 @@ class QemuDriver:
         }
         for kind in promised:
             machine.offer(kind, made[kind])
+
+
+def _shape(spec: MachineSpec) -> str:
+    """Return what specs of equal machines have in common."""
+    return f"{base_of(spec)}\0{spec.settings!r}"

@@ -73,6 +73,11 @@ class QemuInput:
                 await self._let_go([_button_up(button) for button in reversed(held)])
                 raise
 
+    async def release(self, keys: Sequence[str]) -> None:
+        """Let go of keys (QKeyCode names) that may be held, whoever pressed them."""
+        async with self._turn:
+            await self._let_go(releases(keys))
+
     async def _press_slowly(self, press: KeyPress, hold: float) -> None:
         """Send a chord key by key, with time between."""
         held: list[str] = []

@@ -18,6 +18,7 @@ from vmsuite_plugins.drivers.qemu.command_line import (
     command_line,
 )
 from vmsuite_plugins.drivers.qemu.wires import SerialLine
+from vmsuite_plugins.protocols.native_agent import NativeAgent
 from vmsuite_plugins.protocols.qga import Agent
 from vmsuite_plugins.protocols.qmp import EventHistory, Qmp, Trace
 
@@ -62,6 +63,7 @@ class Life:
         self._line: SerialLine | None = None
         self.qmp = Qmp(blueprint.name, trace=trace, on_event=on_event, events=events)
         self.agent = Agent(patience=patience, trace=trace)
+        self.native = NativeAgent(patience=patience, trace=trace)
         self.forwards: dict[int, int] = {}
         """Host ports by guest port."""
         self.pid = 0
@@ -113,6 +115,7 @@ class Life:
             self._begun.cancel()  # nothing if it was answered
             self.qmp.hang_up()
             self.agent.hang_up()
+            self.native.hang_up()
             if not self.over.done():
                 self.over.set_result(Exit(code=255))
             for socket_path in self._blueprint.channels.values():
@@ -150,6 +153,7 @@ class Life:
         try:
             self._line = await SerialLine.connect(connections["console"], self._feed)
             await self.agent.connect(connections["agent"])
+            await self.native.connect(connections["native"])
             await self._greet(child, connections["monitor"])
             self._begun.set_result(None)
             await self._ended_or_stopped(child)
@@ -161,6 +165,7 @@ class Life:
             child.send_signal(signal.SIGKILL)
             await self.qmp.close()
             await self.agent.close()
+            await self.native.close()
             if self._line is not None:
                 self._line.close()
 

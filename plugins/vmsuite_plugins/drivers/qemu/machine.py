@@ -23,6 +23,7 @@ from vmsuite.events import CommandSent
 from vmsuite.model import Json
 from vmsuite.ports import MachineContext
 from vmsuite_plugins.drivers.qemu.audit import masked
+from vmsuite_plugins.drivers.qemu.command_line import AGENT_ID, NATIVE_ID, Blueprint
 from vmsuite_plugins.drivers.qemu.crash_report import crash_report
 from vmsuite_plugins.drivers.qemu.life import Life
 from vmsuite_plugins.drivers.qemu.readiness import await_ready
@@ -62,6 +63,7 @@ class QemuMachine:
         self.events = EventHistory()
         self.serial = SerialShell(self.console, self._type, self.keep)
         self.restarts = Restarts(self.console, linux=plan.linux)
+        self._warm = False
         self._life: Life | None = None
         self._off_because = "it was not started"
         self._asked_off = False
@@ -82,7 +84,7 @@ class QemuMachine:
     @property
     def warm(self) -> bool:
         """Whether it was forked from a template."""
-        return False
+        return self._warm
 
     def offer(self, kind: type[C], capability: C) -> None:
         """Let the machine have a capability."""
@@ -130,8 +132,14 @@ class QemuMachine:
 
     async def power_on(self) -> None:
         """Start QEMU; the guest begins to boot."""
+        life = await self.begin(self.plan.blueprint)
+        self._begin_boot(life)
+        await self.monitor("cont")
+
+    async def begin(self, blueprint: Blueprint) -> Life:
+        """Start QEMU with this blueprint of the machine; the guest stands still."""
         life = Life(
-            self.plan.blueprint,
+            blueprint,
             environment=self.context.environment,
             feed=self.console.feed,
             on_event=self._handle,
@@ -149,8 +157,15 @@ class QemuMachine:
         self._facts["qemu"] = life.qmp.version
         self._facts["pid"] = str(life.pid)
         self._watching = self.keep(self._watch(life))
-        self._begin_boot(life)
-        await self.monitor("cont")
+        return life
+
+    def woken(self, facts: Mapping[str, str]) -> None:
+        """Learn that the guest goes on as its template left it: ready, and prepared."""
+        self._warm = True
+        self.note(facts)
+        self.events.forget()  # none is of what a case did
+        self.restarts.begin()
+        self.restarts.ready()
 
     async def power_off(self, because: str) -> None:
         """Pull the plug; nothing if it is off."""
@@ -229,6 +244,13 @@ class QemuMachine:
         except Unreachable as error:
             raise await self.explained(error) from error
 
+    async def happened(self, name: str, data: Mapping[str, Json]) -> Json:
+        """Wait for an event of the monitor. Raises Unreachable if it goes off."""
+        try:
+            return await self.events.wait(name, data)
+        except Unreachable as error:
+            raise await self.explained(error) from error
+
     def audit(
         self, protocol: str, command: str, arguments: Mapping[str, Json] | None
     ) -> None:
@@ -290,10 +312,13 @@ class QemuMachine:
     def _handle(self, event: Json) -> None:
         data = event.get("data", {})
         match event["event"]:
-            case "VSERPORT_CHANGE" if data.get("id") == "agent" and self._life:
+            case "VSERPORT_CHANGE" if data.get("id") == AGENT_ID and self._life:
                 self._life.agent.opened(bool(data["open"]))
+            case "VSERPORT_CHANGE" if data.get("id") == NATIVE_ID and self._life:
+                self._life.native.opened(bool(data["open"]))
             case "RESET" if self._life is not None:
                 self._life.agent.opened(False)
+                self._life.native.opened(False)
                 self.serial.forget("the guest restarted")
                 by_guest = bool(data.get("guest"))
                 trouble = self.restarts.restarted(by_guest=by_guest)

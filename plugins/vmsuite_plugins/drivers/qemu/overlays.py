@@ -101,3 +101,24 @@ def _header(base: DiskImage, entries: int) -> bytes:
         + extension
         + name
     )
+
+
+def backing_file(path: Path) -> Path | None:
+    """Return the image that a qcow2 image is based on, or None.
+
+    What QEMU would not take for the path of a file is no file either.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(20)
+            if not head.startswith(_QCOW2) or len(head) < 20:
+                return None
+            offset, length = struct.unpack(">QI", head[8:20])
+            if offset == 0 or length == 0 or length > 1023:
+                return None
+            file.seek(offset)
+            name = file.read(length).decode(errors="surrogateescape")
+    except OSError:
+        return None
+    base = path.parent / name.removeprefix("file:")
+    return base if base.is_file() else None

@@ -20,7 +20,7 @@ from vmsuite_plugins.drivers.qemu.settings import QemuSettings
 
 BINARY = "qemu-system-x86_64"
 INSTALL = "apt-get install qemu-system-x86"
-_MEMORY = 256 << 20
+DEFAULT_MEMORY = 256 << 20
 _BOOT_TIMEOUT = 60.0
 
 
@@ -28,6 +28,7 @@ _BOOT_TIMEOUT = 60.0
 class Plan:
     """One machine as it will be started and watched; times in seconds."""
 
+    settings: QemuSettings
     blueprint: Blueprint
     ready: str
     """``agent``, ``console:REGEX``, or ``auto``: whichever sign comes first."""
@@ -101,6 +102,7 @@ async def resolve(
         blueprint=blueprint,
         ready=settings.ready or _ready(image, shell),
         shell=shell,
+        settings=settings,
         boot_timeout=given * context.timeout_factor,
         crash_patterns=settings.crash_patterns,
         linux=_speaks_linux(blueprint, image),
@@ -164,7 +166,7 @@ def _blueprint(
         machine=settings.machine,
         accel=accel,
         cpu=settings.cpu or ("host" if accel == "kvm" else ""),
-        memory=settings.memory or (image.memory if image else _MEMORY),
+        memory=settings.memory or (image.memory if image else DEFAULT_MEMORY),
         cpus=settings.cpus,
         kernel=paths.of(settings.kernel) or _kernel(image, settings.firmware),
         initrd=paths.of(settings.initrd) or (image.initrd if image else None),

@@ -150,6 +150,13 @@ class QemuSettings(BaseModel):
             "where a machine cannot be forked), boot, or none: keep it as it is."
         ),
     ] = "fork"
+    clock: Annotated[
+        Literal["host", "template"],
+        Field(
+            description="The clock of a forked guest: the host's time, or the time at "
+            "which its template was made, the same for every case."
+        ),
+    ] = "host"
     shell: Annotated[
         Literal["agent", "serial"] | None,
         Field(

@@ -40,10 +40,7 @@ class QemuMonitor:
         if kept is not None:
             return kept
         machine.life()
-        try:
-            return await machine.events.wait(name, data)
-        except Unreachable as error:
-            raise await machine.explained(error) from error
+        return await machine.happened(name, data)
 
 
 class QemuAgent:

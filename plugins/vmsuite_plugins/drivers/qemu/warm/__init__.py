@@ -1,0 +1,1 @@
+"""Warm templates of QEMU machines: made once, kept on disk, forked for each case."""

@@ -1,0 +1,71 @@
+"""Saves the state of a machine into a file, and lets another machine go on from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vmsuite.errors import PlatformError
+from vmsuite_plugins.protocols.racing import first
+
+if TYPE_CHECKING:
+    from vmsuite.model import Json
+    from vmsuite_plugins.drivers.qemu.machine import QemuMachine
+
+WITHOUT_MEMORY = "x-ignore-shared"
+"""Capability: memory that is a shared file is not part of the state."""
+
+_UNLIMITED = 1 << 40
+"""Bytes a second; QEMU's default is 128 MiB."""
+
+
+async def save_state(
+    machine: QemuMachine, descriptor: int, capabilities: Sequence[str] = ()
+) -> None:
+    """Write what the machine is into a file; afterwards it stands still.
+
+    Raises:
+        CheckFailed: QEMU refused, e.g. because of a device; the message says which.
+        PlatformError: writing failed, or the machine ended.
+
+    """
+    await machine.monitor("stop")
+    await _set(machine, capabilities)
+    await machine.monitor("migrate-set-parameters", {"max-bandwidth": _UNLIMITED})
+    await machine.life().qmp.pass_descriptor("state", descriptor)
+    await machine.monitor("migrate", {"uri": "fd:state"})
+    if await _ended(machine) != "completed":
+        said = await machine.monitor("query-migrate")
+        why = said.get("error-desc") or "QEMU does not say why"
+        raise PlatformError(f"machine {machine.name!r}: not saved: {why}")
+
+
+async def load_state(
+    machine: QemuMachine, descriptor: int, capabilities: Sequence[str] = ()
+) -> None:
+    """Let a machine that waits for a state take this one; it stands still.
+
+    ``descriptor`` is one that its QEMU inherited. Raises PlatformError with what QEMU
+    said if it cannot.
+    """
+    await _set(machine, capabilities)
+    await machine.monitor("migrate-incoming", {"uri": f"fd:{descriptor}"})
+    if await _ended(machine) != "completed":
+        raise PlatformError(f"machine {machine.name!r}: its saved state was not taken")
+
+
+async def _set(machine: QemuMachine, capabilities: Sequence[str]) -> None:
+    while machine.events.take("MIGRATION", {}):
+        pass  # of an earlier one
+    wanted = [{"capability": name, "state": True} for name in ("events", *capabilities)]
+    await machine.monitor("migrate-set-capabilities", {"capabilities": wanted})
+
+
+async def _ended(machine: QemuMachine) -> str:
+    """Wait until a state is saved or loaded; return ``completed`` or ``failed``."""
+
+    async def status(word: str) -> str:
+        event: Json = await machine.happened("MIGRATION", {"status": word})
+        return str(event["data"]["status"])
+
+    return await first(status("completed"), status("failed"))

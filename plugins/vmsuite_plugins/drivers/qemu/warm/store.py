@@ -1,0 +1,304 @@
+"""Templates in the user's cache, ``templates/qemu/<digest>/``: whole or not there."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+from vmsuite.errors import PlatformError
+from vmsuite.model import Json
+from vmsuite.ports import TemplateInfo
+from vmsuite_plugins.drivers.qemu.warm import sealed
+from vmsuite_plugins.drivers.qemu.warm.template import Saved, Template
+
+_MANIFEST = "manifest.json"
+_USED = "used"
+_MAKING = ".making-"
+_REFUSAL = ".refusal"
+_LOCK = ".lock"
+_LOOK_AGAIN = 0.05
+_REFUSED_FOR = 24 * 3600.0
+_READ_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError)
+
+
+class TemplateStore:
+    """All templates of one user; several runs may use it at once."""
+
+    def __init__(self, cache_dir: Path) -> None:
+        self.folder = cache_dir / "templates" / "qemu"
+
+    # --- finding and keeping --------------------------------------------------------
+
+    def load(self, digest: str) -> Template | None:
+        """Return a template, ready to be forked; blocks while it is read and checked.
+
+        One that is damaged is removed, and None returned as if it had not been there.
+        """
+        folder = self.folder / digest
+        try:
+            manifest = _read(folder)
+        except FileNotFoundError:
+            return None
+        except _READ_ERRORS:
+            self._discard(folder)
+            return None
+        opened: list[int] = []
+        try:
+            template = _open(digest, folder, manifest, opened)
+        except (sealed.Damaged, *_READ_ERRORS):
+            for descriptor in opened:
+                os.close(descriptor)
+            self._discard(folder)
+            return None
+        self._touch(folder)
+        return template
+
+    def keep(self, template: Template) -> Template:
+        """Write a template, so that later runs find it; return it as one in use.
+
+        Raises OSError if the cache cannot be written or is full; nothing stays then.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._making() as making:
+            sums = {
+                name: sealed.write_copy(descriptor, making / name)
+                for name, descriptor in _parts(template)
+            }
+            manifest = {
+                "saved": dataclasses.asdict(template.saved),
+                "files": sums,
+                "made": time.time(),
+            }
+            (making / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+            (making / _USED).touch()
+            final = self.folder / template.digest
+            self._discard(final)
+            making.rename(final)
+        return dataclasses.replace(template, lease=_lease(final))
+
+    @contextmanager
+    def _making(self) -> Iterator[Path]:
+        """Give a folder that is swept if we die; it goes unless it was renamed."""
+        with _flocked(self.folder / _LOCK, fcntl.LOCK_SH):
+            making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.folder))
+            alive = os.open(making, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(alive, fcntl.LOCK_EX)
+        try:
+            yield making
+        finally:
+            os.close(alive)
+            shutil.rmtree(making, ignore_errors=True)
+
+    def sweep(self) -> Sequence[str]:
+        """Remove what makers left that died; return what that was."""
+        swept: list[str] = []
+        if not any(self.folder.glob(f"{_MAKING}*")):
+            return swept
+        with suppress(OSError), _flocked(self.folder / _LOCK, fcntl.LOCK_EX):
+            for path in self.folder.glob(f"{_MAKING}*"):
+                if not _locked(path):
+                    shutil.rmtree(path, ignore_errors=True)
+                    swept.append(str(path))
+        return swept
+
+    @asynccontextmanager
+    async def locked(self, digest: str) -> AsyncIterator[None]:
+        """Keep others from making the same template meanwhile.
+
+        Where the cache cannot be written, nobody else can keep one there either.
+        """
+        lock = None
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = self.folder / f".{digest}{_LOCK}"
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # Not in a thread: one that waits for a lock could not be called off.
+            while lock is not None and not _taken(lock):  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK_AGAIN)
+            yield
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+    # --- machines that cannot be forked -----------------------------------------------
+
+    def refusal(self, digest: str) -> str:
+        """Return why such a machine could not be forked when it was tried; or ""."""
+        path = self.folder / f"{digest}{_REFUSAL}"
+        try:
+            fresh = time.time() - path.stat().st_mtime < _REFUSED_FOR
+            return path.read_text(encoding="utf-8") if fresh else ""
+        except (OSError, ValueError):
+            return ""
+
+    def note_refusal(self, digest: str, reason: str) -> None:
+        """Remember it for a day, so that it is tried once; not in a read-only cache."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = self.folder / f"{digest}{_REFUSAL}"
+            path.write_text(reason, encoding="utf-8")
+        except OSError:
+            return
+
+    # --- looking after them -----------------------------------------------------------
+
+    def all(self) -> Sequence[TemplateInfo]:
+        """Return what is there, the latest used first."""
+        found = [_info(path) for path in self._folders()]
+        return sorted(found, key=lambda info: info.used, reverse=True)
+
+    def remove(self, digest: str) -> None:
+        """Remove one. Raises KeyError if it is not there, PlatformError if it stays."""
+        folder = self.folder / digest
+        if folder not in self._folders():
+            raise KeyError(digest)
+        if _locked(folder / _USED):
+            raise PlatformError(f"template {digest}: a run uses it", hint="try later")
+        self._discard(folder)
+        if folder.exists():
+            raise PlatformError(f"{folder}: cannot be removed")
+
+    def distrust(self, digest: str) -> None:
+        """Remove a template whose forks fail."""
+        self._discard(self.folder / digest)
+
+    def _folders(self) -> Sequence[Path]:
+        return [path.parent for path in self.folder.glob(f"[!.]*/{_MANIFEST}")]
+
+    def _discard(self, folder: Path) -> None:
+        """Remove a template at once, so that nobody ever finds half of one."""
+        grave = self.folder / f"{_MAKING}{secrets.token_hex(8)}"
+        try:
+            folder.rename(grave)
+        except OSError:  # it is not there, or cannot be removed
+            return
+        shutil.rmtree(grave, ignore_errors=True)
+
+    def _touch(self, folder: Path) -> None:
+        with suppress(OSError):  # a cache that can only be read
+            (folder / _USED).touch()
+
+
+@contextmanager
+def _flocked(path: Path, how: int) -> Iterator[None]:
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, how)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _locked(path: Path) -> bool:
+    """Whether somebody holds a lock on a file or folder."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _taken(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    """Lock a file for us alone, if nobody else has; return whether it is."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _parts(template: Template) -> Iterator[tuple[str, int]]:
+    yield "ram", template.ram
+    yield "state", template.state
+    for number, disk in enumerate(template.disks):
+        yield f"disk{number}.qcow2", disk
+    if template.variables is not None:
+        yield "variables", template.variables
+
+
+def _read(folder: Path) -> Json:
+    return json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+
+
+def _open(digest: str, folder: Path, manifest: Json, opened: list[int]) -> Template:
+    """Open all files of a template; ``opened`` is what to close if one is not right."""
+    saved, sums = Saved(**manifest["saved"]), manifest["files"]
+
+    def noted(descriptor: int) -> int:
+        opened.append(descriptor)
+        return descriptor
+
+    lease = noted(_lease(folder))
+    disks = sorted(name for name in sums if name.startswith("disk"))
+    if len(disks) + ("variables" in sums) + 2 != len(sums):
+        raise sealed.Damaged(f"{folder}: unknown files")
+    return Template(
+        digest=digest,
+        saved=saved,
+        ram=noted(sealed.read_copy(folder / "ram", sums["ram"])),
+        state=noted(sealed.read_copy(folder / "state", sums["state"])),
+        disks=tuple(
+            noted(
+                sealed.open_copy(
+                    folder / f"disk{number}.qcow2", sums[f"disk{number}.qcow2"]
+                )
+            )
+            for number in range(len(disks))
+        ),
+        variables=(
+            noted(sealed.open_copy(folder / "variables", sums["variables"]))
+            if "variables" in sums
+            else None
+        ),
+        lease=lease,
+    )
+
+
+def _lease(folder: Path) -> int:
+    """Return what shows, as long as it is open, that a run uses the template."""
+    descriptor = os.open(folder / _USED, os.O_RDONLY | os.O_CLOEXEC)
+    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return descriptor
+
+
+def _info(folder: Path) -> TemplateInfo:
+    """Return what a folder holds, and its trouble if that shows without reading all."""
+    size, about, made, trouble = 0, "", 0.0, ""
+    try:
+        manifest = _read(folder)
+        about, made = str(manifest["saved"]["about"]), float(manifest["made"])
+        for name in manifest["files"]:
+            size += (folder / name).stat().st_blocks * 512
+    except FileNotFoundError as error:
+        trouble = f"{Path(error.filename).name} is missing"
+    except _READ_ERRORS as error:
+        trouble = f"{_MANIFEST} cannot be read: {error}"
+    try:
+        used = (folder / _USED).stat().st_mtime
+    except OSError:
+        used = made
+    return TemplateInfo(
+        digest=folder.name,
+        driver="qemu",
+        machine=about,
+        folder=folder,
+        size=size,
+        made=made,
+        used=used,
+        busy=_locked(folder / _USED),
+        trouble=trouble,
+    )
