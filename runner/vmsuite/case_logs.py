@@ -31,6 +31,9 @@ _KEPT_AT_MOST = 1 << 18
 _UNWRITTEN_AT_MOST = 64
 """Logs of ended cases that wait for space on the disk."""
 
+_EARLY_AT_MOST = 2_000
+"""Lines said before any suite began that are kept for all of their logs."""
+
 _IN_BOTH = (CaseStarted, CaseFinished)
 
 
@@ -140,7 +143,7 @@ class CaseLogs:
         if isinstance(event, SuiteStarted | SuiteFinished):
             found = self._logs.get(event.suite)
             return [found] if found else []
-        if len(self._early) < 100 and not self._folders:
+        if len(self._early) < _EARLY_AT_MOST and not self._folders:
             self._early.append(event)
         return [self._logs[suite] for suite in self._folders]
 

@@ -71,12 +71,32 @@ class AttemptStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineChanged(Event):
-    """A machine of a case is ``starting``, ``ready``, ``stopped`` or ``lost``."""
+    """A machine of a case is ``waiting``, ``starting``, ``ready``, ``stopped`` or
+    ``lost``.
+    """
 
     machine: str
     state: str
     message: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmed(Event):
+    """It was found out whether a machine's cases can start from a warm template."""
+
+    machine: str
+    """Its name; several, where machines share a template."""
+    digest: str = ""
+    """The template's name; empty where there is none."""
+    made: bool = False
+    """Whether the template was made for this run, not found."""
+    duration: float = 0.0
+    reason: str = ""
+    """Why there is none, so that the machine boots for every case."""
+    failed: bool = False
+    """Whether making it went wrong; else the machine is one that cannot fork."""
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +170,8 @@ class CaseFinished(Event):
 
     outcome: Outcome
     duration: float
+    waited: float = 0.0
+    """Seconds of it that went by before its machines began to start."""
     message: str = ""
     metrics: Json = None
 

@@ -24,6 +24,7 @@ from vmsuite.engine.limits import Tripwire
 from vmsuite.engine.schedule import Schedule
 from vmsuite.engine.services import Services
 from vmsuite.engine.stop import Stop
+from vmsuite.engine.templates import Warming
 from vmsuite.engine.verdict import Interrupted
 from vmsuite.errors import OutOfTime
 from vmsuite.event_bus import EventBus
@@ -60,6 +61,8 @@ class Session:
     listeners: Sequence[Listener] = ()
     command: tuple[str, ...] = ()
     jobs: int = 1
+    only_templates: bool = False
+    """Whether to make the templates of the cases' machines, and run no case."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -166,38 +169,53 @@ async def _run(run: _Run) -> bool:
                 ),
                 trace=fields.trace_qmp,
             )
-            schedule = Schedule(
-                services=services,
-                suites=[(suite, folder.path) for suite, folder in run.suites],
-                stop=run.stop,
-                jobs=session.jobs,
-                fail_fast=fields.fail_fast,
-            )
             # A task of its own, so that a second Ctrl-C ends the work and not what
             # ends the processes of the run.
-            run.work = asyncio.create_task(_work(run, services, schedule))
+            run.work = asyncio.create_task(_work(run, services))
             await asyncio.wait({run.work})
             if not (run.abandoned and run.work.cancelled()):
                 run.work.result()
     return isinstance(run.stop.because, Interrupted)
 
 
-async def _work(run: _Run, services: Services, schedule: Schedule) -> None:
-    """Build the guests, then run the cases; asked to stop, only tell what was left."""
+async def _work(run: _Run, services: Services) -> None:
+    """Build guests, make templates, then run the cases; asked to stop, only tell what
+    was left.
+    """
+    suites = [(suite, folder.path) for suite, folder in run.suites]
+    warming = Warming(services=services, suites=suites, stop=run.stop)
+    schedule = Schedule(
+        services=services,
+        suites=suites,
+        stop=run.stop,
+        jobs=run.session.jobs,
+        fail_fast=run.session.configuration.fields.fail_fast,
+        after_build=warming.after_build,
+    )
     with run.stop.after(services.budgets.run_seconds):
-        tripwire = Tripwire()
         try:
-            with run.stop.covers(tripwire):
-                async with tripwire.guard():
-                    await build_guests(
-                        [suite for suite, _ in run.suites],
-                        run.session.registry,
-                        services.cache_dir,
-                        run.bus.emit,
-                    )
-        except (Interrupted, OutOfTime):
-            pass  # the cases will say that they were not started, and why
-        await schedule.run()
+            await _before_cases(run, services, warming)
+            if not run.session.only_templates:
+                await schedule.run()
+        finally:
+            warming.cool()
+
+
+async def _before_cases(run: _Run, services: Services, warming: Warming) -> None:
+    """Do what no case's clock should pay for."""
+    tripwire = Tripwire()
+    try:
+        with run.stop.covers(tripwire):
+            async with tripwire.guard():
+                await build_guests(
+                    [suite for suite, _ in run.suites],
+                    run.session.registry,
+                    services.cache_dir,
+                    run.bus.emit,
+                )
+                await warming.before_cases()
+    except (Interrupted, OutOfTime):
+        pass  # the cases will say that they were not started, and why
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from vmsuite.events import (
     StepStarted,
     SuiteFinished,
     SuiteStarted,
+    Warmed,
 )
 from vmsuite.model import NOWHERE, Location, Outcome
 from vmsuite.printable import visible
@@ -65,8 +66,8 @@ def _parts(event: Event) -> Iterator[str]:
 
 def _other_parts(event: Event) -> Iterator[str]:
     match event:
-        case MachineChanged():
-            yield _joined(f"machine {event.machine} is {event.state}", event.message)
+        case MachineChanged() | Warmed():
+            yield from _of_machine(event)
         case Attached(attachment=attachment):
             yield f"{attachment.kind}: {attachment.path}"
         case Notice():
@@ -90,6 +91,20 @@ def _said(event: LogLine) -> Iterator[str]:
     prefix = f"[{event.source}] " if event.source else ""
     for line in event.text.rstrip("\n").split("\n"):
         yield prefix + line
+
+
+def _of_machine(event: MachineChanged | Warmed) -> Iterator[str]:
+    if isinstance(event, MachineChanged):
+        yield _joined(f"machine {event.machine} is {event.state}", event.message)
+        return
+    if event.digest:
+        how = "made" if event.made else "found"
+        yield _ended(
+            f"template {event.digest[:12]} of {event.machine} {how}", event.duration, ""
+        )
+        return
+    yield _ended(f"no template of {event.machine}", event.duration, event.reason)
+    yield from _details(NOWHERE, "", event.evidence)
 
 
 def _attempt(event: AttemptFinished) -> Iterator[str]:
