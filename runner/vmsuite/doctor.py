@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from vmsuite.host_memory import available_memory
 from vmsuite.locations import cache_dir
 from vmsuite.ports import Diagnosis, Doctor, GuestRecipe
 from vmsuite.quantities import show_size
@@ -66,21 +67,13 @@ def _host() -> Iterator[Diagnosis]:
     yield Diagnosis(
         name="processors", ok=True, detail=f"{cores} cores, {platform.machine()}"
     )
-    memory = _available_memory()
+    memory = available_memory()
     yield Diagnosis(
         name="memory",
         ok=memory >= _MEMORY,
         detail=f"{show_size(memory)} available",
         remedy="" if memory >= _MEMORY else "end other programs, or use --jobs 1",
     )
-
-
-def _available_memory() -> int:
-    with Path("/proc/meminfo").open(encoding="ascii") as lines:
-        for line in lines:
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
-    return 0
 
 
 def _cache() -> Iterator[Diagnosis]:

@@ -223,6 +223,7 @@ class _Case:
             outcome=_ended(finished.outcome if finished else None, begun=begun),
             started=begun_at,
             duration=finished.duration if finished else now - begun_at,
+            waited=finished.waited if finished else 0.0,
             description=started.description if started else "",
             tags=started.tags if started else (),
             message=_message(finished, last) if finished else missing,

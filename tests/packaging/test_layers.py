@@ -22,7 +22,7 @@ PARTS = frozenset(
         *("documents", "validation", "expressions", "secrets", "ports", "kinds"),
         *("keys", "events", "event_lines", "event_bus", "hookspecs", "registry"),
         *("processes", "companions", "locations", "journal", "results", "reports"),
-        *("story", "run_folder", "case_logs", "ownership"),
+        *("story", "run_folder", "case_logs", "host_memory", "ownership"),
     }
 )
 PLANS = frozenset({"planning", "configuration", "doctor"})

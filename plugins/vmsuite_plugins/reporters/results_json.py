@@ -42,6 +42,7 @@ def _case(suite: SuiteResult, case: CaseResult) -> dict[str, Json]:
         "tags": list(case.tags),
         "location": _place(case.location),
         "started_ms": milliseconds(case.started),
+        "waited_ms": milliseconds(case.waited),
         "message": case.message,
         "hint": case.hint,
         "evidence": case.evidence[-_EVIDENCE:],

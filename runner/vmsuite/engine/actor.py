@@ -72,6 +72,7 @@ class MachineActor:
         self._release.set()
         task = self._task
         if task is None:
+            shutil.rmtree(self._context.runtime_dir, ignore_errors=True)
             return
         if not self._started.done():
             task.cancel()

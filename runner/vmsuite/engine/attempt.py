@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import ChainMap
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from vmsuite.engine.companion_environment import machines_environment
 from vmsuite.engine.companions import Companions
 from vmsuite.engine.context import write_log
 from vmsuite.engine.evidence import leaves_files, new_evidence
-from vmsuite.engine.limits import Tripwire, limit
+from vmsuite.engine.limits import Tripwire, countdown, limit
 from vmsuite.engine.machines import Stock
 from vmsuite.engine.scope import Names, case_values, only_machine
 from vmsuite.engine.scripts import run_script
@@ -24,11 +25,26 @@ from vmsuite.model import Case, CompanionSpec, Step
 from vmsuite.ports import CaseInfo
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """What attempts need of the rest of the run."""
+
+    services: Services
+    stock: Stock
+    stop: Stop
+    on_begun: Callable[[], None]
+    """Called when a case has all it waited for, so that the next can be thought of."""
+
+
 async def run_attempt(
-    services: Services, case: Case, info: CaseInfo, key: str, stock: Stock, stop: Stop
+    around: Controls, case: Case, info: CaseInfo, key: str, *, again: bool = False
 ) -> Verdict:
-    """Run a case once; whatever happens, cleanup runs and nothing of it stays."""
-    tripwire = Tripwire()
+    """Run a case once; whatever happens, cleanup runs and nothing of it stays.
+
+    One that is still waiting for its machines when the run holds cases back is
+    skipped, unless it is tried ``again``. What never began needs no cleanup.
+    """
+    services, tripwire = around.services, Tripwire()
     state = AttemptState(
         services=services,
         case=case,
@@ -41,10 +57,10 @@ async def run_attempt(
     try:
         async with _companions(state) as companions, AsyncExitStack() as stack:
             state.companions = companions
-            with stop.covers(tripwire):
-                error = await _body(state, companions, stack, stock)
+            with around.stop.covers(tripwire, waiting=not again):
+                error = await _body(state, companions, stack, around)
             companions.stop_judging()
-            late = await _cleanup(state, case.cleanup)
+            late = await _cleanup(state, case.cleanup if state.begun else ())
             # Before their machines go: a service must not see its guest vanish.
             await companions.close()
             if error is None and late is not None:
@@ -54,7 +70,8 @@ async def run_attempt(
         error = error or explained(fault)
     if leaves_files(case):
         _tell_evidence(state)
-    return PASSED if error is None else judge_error(error)
+    verdict = PASSED if error is None else judge_error(error)
+    return replace(verdict, waited=state.waited) if state.waited else verdict
 
 
 def _companions(state: AttemptState) -> Companions:
@@ -72,17 +89,25 @@ def _companions(state: AttemptState) -> Companions:
 
 
 async def _body(
-    state: AttemptState, companions: Companions, stack: AsyncExitStack, stock: Stock
+    state: AttemptState,
+    companions: Companions,
+    stack: AsyncExitStack,
+    around: Controls,
 ) -> VmsuiteError | None:
-    """Do everything the case's own time pays for; return why it did not pass."""
+    """Wait for the machines' turn, then do everything the case's own time pays for;
+    return why it did not pass.
+    """
     case = state.case
     try:
         async with (
             state.tripwire.guard(),
-            limit(state.info.timeout, f"case {case.name!r}"),
+            countdown(state.info.timeout, f"case {case.name!r}") as start,
         ):
+            begin = _beginning(state, around, start)
             if case.machines:
-                await stack.enter_async_context(stock.lease(state))
+                await stack.enter_async_context(around.stock.lease(state, begin))
+            else:
+                begin()
             for spec in case.companions:
                 await companions.start(_rendered(state, spec), wait=False)
             if case.script is not None:
@@ -93,6 +118,26 @@ async def _body(
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything
         return explained(error)
     return None
+
+
+def _beginning(
+    state: AttemptState, around: Controls, start: Callable[[], None]
+) -> Callable[[], None]:
+    """Return what is called when the case has all it waited for."""
+    clock = state.services.clock
+    asked = clock()
+
+    def begin() -> None:
+        if state.begun:
+            return
+        state.begun = True
+        if state.case.machines:
+            state.waited = clock() - asked
+        around.stop.begun(state.tripwire)
+        start()
+        around.on_begun()
+
+    return begin
 
 
 def _rendered(state: AttemptState, spec: CompanionSpec) -> CompanionSpec:

@@ -6,10 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmsuite.engine.attempt import run_attempt
+from vmsuite.engine.attempt import Controls, run_attempt
 from vmsuite.engine.environment import case_environment
 from vmsuite.engine.evidence import leaves_files, read_metrics
-from vmsuite.engine.machines import Stock
 from vmsuite.engine.requirements import arch_of, unmet
 from vmsuite.engine.services import Services
 from vmsuite.engine.stop import Stop
@@ -41,18 +40,18 @@ class CaseRun:
     folder: Path
     """The suite's run folder."""
 
-    async def run(self, stock: Stock, stop: Stop) -> Outcome:
+    async def run(self, around: Controls) -> Outcome:
         """Run it and say so in events; return how it ended. Raises nothing."""
         services, case = self.services, self.case
         started = services.clock()
         self._say_started(started)
-        verdict, metrics = self._not_wanted(stop), None
+        verdict, metrics = self.not_wanted(around.stop), None
         if verdict is None:
-            info = self._info()
+            info = self.info
             if leaves_files(case):
                 self._make_place(info)
             try:
-                verdict = await self._attempts(info, stock, stop)
+                verdict = await self._attempts(info, around)
             except Exception as fault:  # noqa: BLE001 - of ours; the others go on
                 verdict = judge_error(explained(fault))
             if leaves_files(case):
@@ -69,16 +68,16 @@ class CaseRun:
         verdict = Verdict(outcome=Outcome.SKIPPED, message=reason)
         self._say_finished(verdict, now, 0.0, None)
 
-    async def _attempts(self, info: CaseInfo, stock: Stock, stop: Stop) -> Verdict:
+    async def _attempts(self, info: CaseInfo, around: Controls) -> Verdict:
         emit, key, clock = self.services.emit, self.key, self.services.clock
-        number = 0
+        number, waited = 0, 0.0
         while True:
             number += 1
             began = clock()
             emit(AttemptStarted(at=began, case=key, number=number))
-            verdict = await run_attempt(
-                self.services, self.case, info, key, stock, stop
-            )
+            again = number > 1
+            verdict = await run_attempt(around, self.case, info, key, again=again)
+            waited += verdict.waited
             now = clock()
             emit(
                 AttemptFinished(
@@ -97,12 +96,12 @@ class CaseRun:
             )
             done = expected(self.case, verdict).outcome in _NOT_RETRIED
             done = done or number > self.case.retries
-            if done or stop.because is not None:
-                return verdict
+            if done or around.stop.because is not None:
+                return dataclasses.replace(verdict, waited=waited)
             text = f"attempt {number} ended as {verdict.outcome}; trying again"
             emit(LogLine(case=key, text=text))
 
-    def _not_wanted(self, stop: Stop) -> Verdict | None:
+    def not_wanted(self, stop: Stop) -> Verdict | None:
         """Return why the case does not even start, or None."""
         reason = stop.reason
         if not reason:
@@ -128,7 +127,9 @@ class CaseRun:
             text = f"{info.artifact_dir}: cannot be made: {error.strerror}"
             self.services.emit(Notice(case=self.key, text=text, broken=True))
 
-    def _info(self) -> CaseInfo:
+    @property
+    def info(self) -> CaseInfo:
+        """What steps and machines may know of the case."""
         services, case = self.services, self.case
         log_path = self.folder / f"cases/{case.slug}.log"
         artifact_dir = self.folder / f"artifacts/{case.slug}"
@@ -187,6 +188,7 @@ class CaseRun:
                 case=self.key,
                 outcome=verdict.outcome,
                 duration=duration,
+                waited=verdict.waited,
                 message=verdict.message,
                 metrics=metrics,
             )

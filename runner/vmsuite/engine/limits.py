@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from vmsuite.errors import OutOfTime
@@ -30,9 +30,33 @@ async def _limit(seconds: float, what: str, hint: str) -> AsyncIterator[None]:
     except TimeoutError as error:
         if not scope.expired():
             raise
-        raise OutOfTime(
-            f"{what} ran out of its time of {show_duration(seconds)}", hint=hint
-        ) from error
+        raise _late(what, seconds, hint) from error
+
+
+@asynccontextmanager
+async def countdown(seconds: float, what: str) -> AsyncIterator[Callable[[], None]]:
+    """Run the block; give what starts its time of ``seconds``, that did not run before.
+
+    Raises OutOfTime, as ``limit`` does.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as scope:
+
+            def start() -> None:
+                if scope.when() is None:
+                    scope.reschedule(loop.time() + seconds)
+
+            yield start
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise _late(what, seconds) from error
+
+
+def _late(what: str, seconds: float, hint: str = "") -> OutOfTime:
+    took = show_duration(seconds)
+    return OutOfTime(f"{what} ran out of its time of {took}", hint=hint)
 
 
 class Tripwire:

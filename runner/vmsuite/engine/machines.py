@@ -1,53 +1,107 @@
-"""Machines for cases: started for them, watched, some kept between cases."""
+"""Machines for cases: admitted, started, watched; some kept, some started ahead."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import itertools
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from vmsuite.engine.actor import MachineActor
-from vmsuite.engine.preparation import Surroundings, digest_of, preparation_of
+from vmsuite.engine.admission import Admission, Share
+from vmsuite.engine.machine_context import Contexts, Key, Tenant
+from vmsuite.engine.prefetch import Prefetch, Spare
 from vmsuite.engine.services import Services
+from vmsuite.engine.starts import Starts
 from vmsuite.engine.state import AttemptState
-from vmsuite.events import Event, MachineChanged
-from vmsuite.model import MachineSpec
-from vmsuite.ports import Machine, MachineContext
+from vmsuite.engine.weights import weight_of
+from vmsuite.events import MachineChanged
+from vmsuite.model import Json, MachineSpec
+from vmsuite.ports import Machine
 
-Key = tuple[str, str, str, str]
-"""What a kept machine is known by: suite, name, place and settings of its spec."""
+BOOT_PATIENCE = 15.0
+"""Seconds after which a machine that still boots no longer keeps others waiting."""
+
+FORK_PATIENCE = 2.0
+"""The same of one that is forked, which takes a tenth of a second."""
+
+Forks = Callable[[MachineSpec, Mapping[str, Json]], bool]
+"""Whether machines of a spec, in a case with these variables, are forked: whether the
+run has a template of them."""
+
+
+def none_forks(spec: MachineSpec, variables: Mapping[str, Json]) -> bool:
+    """Say so of every spec."""
+    del spec, variables
+    return False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Kept:
+    """A machine that is kept for the next case."""
+
+    actor: MachineActor
+    share: Share
+
+
+@dataclass(slots=True, kw_only=True)
+class _Lease:
+    """The machines of one attempt, while it has or waits for them."""
+
+    state: AttemptState
+    begin: Callable[[], None]
+    """Called when the first machine begins to start: the case's time runs from then."""
+    actors: dict[str, MachineActor | Spare] = field(default_factory=dict)
+    told: bool = False
+
+    def waits(self, why: str) -> None:
+        """Say once that the case waits."""
+        if not self.told:
+            self.told = True
+            for name in self.state.case.machines:
+                self.state.services.emit(
+                    MachineChanged(
+                        case=self.state.key, machine=name, state="waiting", message=why
+                    )
+                )
 
 
 class Stock:
     """The machines of a run: makes them for cases, keeps those that are not reset."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(
+        self,
+        services: Services,
+        admission: Admission,
+        starts: Starts,
+        forks: Forks = none_forks,
+    ) -> None:
         self._services = services
-        self._numbers = itertools.count(1)
-        self._kept: dict[Key, MachineActor] = {}
+        self._admission = admission
+        self._starts = starts
+        self._forks = forks
+        self._contexts = Contexts(services)
+        self._prefetch = Prefetch(services, self._contexts, admission, starts)
+        self._kept: dict[Key, _Kept] = {}
         self._locks: dict[Key, asyncio.Lock] = {}
 
     @asynccontextmanager
-    async def lease(self, state: AttemptState) -> AsyncIterator[None]:
+    async def lease(
+        self, state: AttemptState, begin: Callable[[], None]
+    ) -> AsyncIterator[None]:
         """Give an attempt its machines in ``state.machines``, all ready, and watch
         them: a machine that is lost trips the attempt's wire at once.
+
+        They are waited for together, and ``begin`` is called when the first of them
+        begins to start, or when all are there.
         """
-        specs = state.case.machines
+        lease = _Lease(state=state, begin=begin)
         watchers: list[asyncio.Task[None]] = []
-        actors: dict[str, MachineActor] = {}
-        async with AsyncExitStack() as locks:
-            for _, spec in sorted(specs.items()):
-                if spec.reset == "none":
-                    await locks.enter_async_context(self._lock(state, spec))
+        async with AsyncExitStack() as stack:
+            shares = await stack.enter_async_context(self._turn(lease))
             try:
-                async with asyncio.TaskGroup() as group:
-                    for name, spec in specs.items():
-                        await self._discard_if_gone(state, spec)
-                        actors[name] = self._actor(state, name, spec)
-                        group.create_task(_start(actors[name], state, name))
+                await self._bring_up(lease, shares)
                 watchers = [
                     asyncio.create_task(_watch(state, name, machine))
                     for name, machine in state.machines.items()
@@ -56,95 +110,143 @@ class Stock:
             finally:
                 for watcher in watchers:
                     watcher.cancel()
-                await self._give_back(state, actors)
+                await self._give_back(lease, shares)
 
-    def _lock(self, state: AttemptState, spec: MachineSpec) -> asyncio.Lock:
-        return self._locks.setdefault(self._key(state, spec), asyncio.Lock())
+    @asynccontextmanager
+    async def _turn(self, lease: _Lease) -> AsyncIterator[dict[str, Share]]:
+        """Wait until the case may have its machines; give the memory of new ones."""
+        state = lease.state
+        specs = state.case.machines
+        kept = {
+            self._contexts.key_of(state, spec): name
+            for name, spec in specs.items()
+            if spec.reset == "none"
+        }
+        async with AsyncExitStack() as stack:
+            # Sorted, so that no two cases each hold what the other waits for.
+            for key in sorted(kept):
+                lock = self._locks.setdefault(key, asyncio.Lock())
+                if lock.locked():
+                    lease.waits("another case uses it")
+                await stack.enter_async_context(lock)
+            for key, name in kept.items():
+                await self._discard_if_gone(key)
+                if key in self._kept:
+                    lease.actors[name] = self._kept[key].actor
+            weights = {
+                name: self.weight(spec)
+                for name, spec in specs.items()
+                if name not in lease.actors
+            }
+            turn = self._admission.turn(
+                state.case.name,
+                weights,
+                lambda: self._prefetch.shares(state.key),
+                lambda: lease.waits("for memory of the host"),
+            )
+            yield await stack.enter_async_context(turn)
 
-    def _key(self, state: AttemptState, spec: MachineSpec) -> Key:
-        # Settings may hold values of a matrix: another value is another machine.
-        settings = repr(spec.settings)
-        if spec.prepare:
-            templates = self._services.templates
-            settings += digest_of(spec, state.case.vars, templates)
-        return (str(state.info.run_dir), spec.name, str(spec.location), settings)
+    def weight(self, spec: MachineSpec) -> int:
+        """Return what one more such machine costs."""
+        return weight_of(spec, self._services.registry.drivers)
 
-    async def _discard_if_gone(self, state: AttemptState, spec: MachineSpec) -> None:
+    async def _discard_if_gone(self, key: Key) -> None:
         """Stop a kept machine that ended while nobody used it: its end is no fault of
         the case that comes next.
         """
-        kept = self._kept.get(self._key(state, spec))
-        if kept is not None and await kept.gone():
-            del self._kept[self._key(state, spec)]
-            await kept.stop()
+        kept = self._kept.get(key)
+        if kept is not None and await kept.actor.gone():
+            del self._kept[key]
+            await _end(kept)
 
-    def _actor(self, state: AttemptState, name: str, spec: MachineSpec) -> MachineActor:
-        if spec.reset == "none" and (kept := self._kept.get(self._key(state, spec))):
-            return kept
-        actor = MachineActor(spec, self._services, self._context(state, name, spec))
-        if spec.reset == "none":
-            self._kept[self._key(state, spec)] = actor
-        return actor
+    async def _bring_up(self, lease: _Lease, shares: Mapping[str, Share]) -> None:
+        """Start what does not run yet, and wait until all machines are ready."""
+        state = lease.state
+        if state.key in self._prefetch:
+            lease.actors |= await self._prefetch.take(state.key)
+        for name, spec in state.case.machines.items():
+            if name not in lease.actors:
+                context = self._contexts.of(state, name, spec)
+                actor = MachineActor(spec, self._services, context)
+                lease.actors[name] = actor
+                if spec.reset == "none":
+                    self._keep(state, actor, shares[name])
+        async with asyncio.TaskGroup() as group:
+            for name, starting in lease.actors.items():
+                group.create_task(self._start(lease, name, starting))
 
-    def _context(
-        self, state: AttemptState, name: str, spec: MachineSpec
-    ) -> MachineContext:
-        services, key = self._services, state.key
-        artifacts = state.info.artifact_dir
-        if spec.reset == "none":
-            artifacts = state.info.run_dir / "artifacts" / f"machine-{name}"
-        artifacts.mkdir(parents=True, exist_ok=True)
-        runtime = services.runtime_dir / f"m{next(self._numbers)}"
-        runtime.mkdir(mode=0o700)
+    def _keep(self, tenant: Tenant, actor: MachineActor, share: Share) -> None:
+        share.kept = True
+        key = self._contexts.key_of(tenant, actor.spec)
+        self._kept[key] = _Kept(actor=actor, share=share)
 
-        def emit(event: Event) -> None:
-            services.emit(dataclasses.replace(event, case=key))
-
-        return MachineContext(
-            emit=emit,
-            runtime_dir=runtime,
-            artifact_dir=artifacts,
-            environment=services.environment,
-            guests=services.registry.guests,
-            cache_dir=services.cache_dir,
-            secrets=services.masker.mask,
-            timeout_factor=services.budgets.factor,
-            trace=services.trace,
-            preparation=preparation_of(
-                spec,
-                state.case.vars,
-                Surroundings(
-                    services=services,
-                    emit=emit,
-                    run_dir=state.info.run_dir,
-                    artifact_dir=artifacts,
-                ),
-            ),
-        )
-
-    async def _give_back(
-        self, state: AttemptState, actors: Mapping[str, MachineActor]
+    async def _start(
+        self, lease: _Lease, name: str, actor: MachineActor | Spare
     ) -> None:
-        stops = []
-        for name, actor in actors.items():
-            kept = actor.spec.reset == "none" and name in state.machines
-            if kept and name not in state.lost:
-                continue
-            self._kept.pop(self._key(state, actor.spec), None)
-            stops.append(actor.stop())
+        machines = lease.state.machines
+        if isinstance(actor, Spare):
+            lease.begin()
+            machines[name] = await actor.start()
+        elif actor.running is not None:
+            lease.begin()
+            machines[name] = actor.running
+        else:
+            async with self._starts.place(
+                self._patience(lease.state, actor.spec),
+                waits=lambda: lease.waits("for others that are starting"),
+            ):
+                lease.begin()
+                machines[name] = await actor.start()
+
+    def _patience(self, tenant: Tenant, spec: MachineSpec) -> float:
+        seconds = FORK_PATIENCE if self._can_fork(tenant, spec) else BOOT_PATIENCE
+        return seconds * self._services.budgets.factor
+
+    def _can_fork(self, tenant: Tenant, spec: MachineSpec) -> bool:
+        return spec.reset == "fork" and self._forks(spec, tenant.case.vars)
+
+    async def _give_back(self, lease: _Lease, shares: Mapping[str, Share]) -> None:
+        state, stops = lease.state, []
+        for name, actor in lease.actors.items():
+            spec = actor.spec
+            if spec.reset != "none":
+                stops.append(actor.stop())
+            elif name not in state.machines or name in state.lost:
+                kept = self._kept.pop(self._contexts.key_of(state, spec))
+                stops.append(_end(kept))
         await _all(stops)
 
+    def started_ahead(self, key: str) -> bool:
+        """Whether any machine was started for a case that has not taken it."""
+        return key in self._prefetch
+
+    def start_ahead(self, tenant: Tenant) -> None:
+        """Start what can be forked for a case that comes soon, if there is room."""
+        weights = {
+            name: self.weight(spec)
+            for name, spec in tenant.case.machines.items()
+            if self._can_fork(tenant, spec)
+        }
+        if weights:
+            patience = FORK_PATIENCE * self._services.budgets.factor
+            self._prefetch.begin(tenant, weights, patience)
+
+    async def drop(self, key: str) -> None:
+        """End what was started ahead for a case that did not take it."""
+        if key in self._prefetch:
+            await self._prefetch.drop(key)
+
     async def close(self) -> None:
-        """Stop the machines that were kept between cases."""
+        """Stop the machines that were kept between cases or started ahead."""
         kept, self._kept = list(self._kept.values()), {}
-        await _all([actor.stop() for actor in kept])
+        await _all([self._prefetch.close(), *(_end(one) for one in kept)])
 
 
-async def _start(actor: MachineActor, state: AttemptState, name: str) -> None:
-    if actor.running is not None:
-        state.machines[name] = actor.running
-    else:
-        state.machines[name] = await actor.start()
+async def _end(kept: _Kept) -> None:
+    try:
+        await kept.actor.stop()
+    finally:
+        kept.share.free()
 
 
 async def _watch(state: AttemptState, name: str, machine: Machine) -> None:

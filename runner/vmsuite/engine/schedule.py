@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
+from vmsuite.engine.admission import Admission, memory_budget
+from vmsuite.engine.attempt import Controls
 from vmsuite.engine.build_script import run_build_script
 from vmsuite.engine.cases import CaseRun
-from vmsuite.engine.machines import Stock
+from vmsuite.engine.machines import Forks, Stock, none_forks
 from vmsuite.engine.services import Services
+from vmsuite.engine.starts import Starts
 from vmsuite.engine.stop import Stop
-from vmsuite.engine.verdict import explained, judge_error
+from vmsuite.engine.verdict import explained, judge_error, worse
+from vmsuite.engine.weights import auto_jobs, cores
 from vmsuite.errors import OutOfTime
-from vmsuite.events import SuiteFinished, SuiteStarted
+from vmsuite.events import LogLine, SuiteFinished, SuiteStarted
+from vmsuite.host_memory import available_memory
 from vmsuite.model import Outcome, Suite
+from vmsuite.quantities import show_size
 from vmsuite.timestamps import timestamp
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +43,9 @@ class SuiteRun:
     message: str = ""
 
 
+_Queue = deque[tuple[SuiteRun, CaseRun]]
+
+
 @dataclass(slots=True, kw_only=True)
 class Schedule:
     """One run's queue of cases."""
@@ -40,26 +53,51 @@ class Schedule:
     services: Services
     suites: Sequence[tuple[Suite, Path]]
     stop: Stop
-    jobs: int = 1
+    jobs: int | None = 1
+    """None: as many as the host bears, see ``auto_jobs``."""
+    memory: int | None = None
+    """Bytes that machines may take; None: what the host has, less a reserve."""
     fail_fast: bool = False
     after_build: Callable[[Suite], Awaitable[None]] | None = None
     """What must wait until a suite's build script was run, before its first case."""
-    _waiting: deque[tuple[SuiteRun, CaseRun]] = field(default_factory=deque)
-    _alone: deque[tuple[SuiteRun, CaseRun]] = field(default_factory=deque)
+    forks: Forks = none_forks
+    _waiting: _Queue = field(default_factory=deque)
+    _alone: _Queue = field(default_factory=deque)
     """Exclusive cases: they run after all others, one at a time."""
 
     async def run(self) -> None:
         """Run everything; returns when no case and no machine is left."""
         self._enqueue()
-        stock = Stock(self.services)
+        emit, processors = self.services.emit, cores()
+        budget = self.memory
+        if budget is None:
+            budget = memory_budget(available_memory())
+        stock = Stock(
+            self.services,
+            Admission(budget=budget, emit=emit),
+            Starts(processors),
+            self.forks,
+        )
+        jobs = self.jobs or self._auto_jobs(budget, processors)
         try:
-            workers = max(1, min(self.jobs, len(self._waiting)))
+            workers = max(1, min(jobs, len(self._waiting)))
             async with asyncio.TaskGroup() as group:
                 for _ in range(workers):
-                    group.create_task(self._work(self._waiting, stock))
-            await self._work(self._alone, stock)
+                    group.create_task(self._work(self._waiting, stock, ahead=workers))
+            await self._work(self._alone, stock, ahead=0)
         finally:
             await stock.close()
+
+    def _auto_jobs(self, budget: int, processors: int) -> int:
+        cases = (case for suite, _ in self.suites for case in suite.cases)
+        drivers = self.services.registry.drivers
+        jobs = auto_jobs(cases, drivers, budget, processors)
+        text = (
+            f"--jobs auto: up to {jobs} cases at once on {processors} processors, "
+            f"with {show_size(budget)} of memory for machines"
+        )
+        self.services.emit(LogLine(text=text))
+        return jobs
 
     def _enqueue(self) -> None:
         for suite, folder in self.suites:
@@ -75,7 +113,19 @@ class Schedule:
                 alone = case.requires.exclusive or suite.requires.exclusive
                 (self._alone if alone else self._waiting).append((run, case_run))
 
-    async def _work(self, queue: deque[tuple[SuiteRun, CaseRun]], stock: Stock) -> None:
+    async def _work(self, queue: _Queue, stock: Stock, *, ahead: int) -> None:
+        """Run cases from the queue until it is empty.
+
+        Machines of the next ``ahead`` cases are started while one runs.
+        """
+
+        def look_ahead() -> None:
+            for suite_run, case_run in islice(queue, ahead):
+                self._start_ahead(suite_run, case_run, stock)
+
+        around = Controls(
+            services=self.services, stock=stock, stop=self.stop, on_begun=look_ahead
+        )
         while queue:
             suite_run, case_run = queue.popleft()
             trouble = await self._begin(suite_run)
@@ -84,11 +134,29 @@ class Schedule:
                 outcome = Outcome.SKIPPED
                 if isinstance(self.stop.because, OutOfTime):
                     # What was not even tried must not end as if all were well.
-                    suite_run.worst = Outcome.TIMEOUT
+                    suite_run.worst = worse(suite_run.worst, Outcome.TIMEOUT)
                     suite_run.message = str(self.stop.because)
             else:
-                outcome = await case_run.run(stock, self.stop)
+                outcome = await case_run.run(around)
+            await stock.drop(case_run.key)
             self._note(suite_run, case_run, outcome)
+
+    def _start_ahead(
+        self, suite_run: SuiteRun, case_run: CaseRun, stock: Stock
+    ) -> None:
+        """Start the machines of a case that comes soon, if it is sure to want them, as
+        far as that can be said at once.
+        """
+        if not case_run.case.machines or stock.started_ahead(case_run.key):
+            return
+        begun = suite_run.begun
+        if begun is None or not begun.done() or begun.cancelled() or begun.result():
+            return
+        try:
+            if case_run.not_wanted(self.stop) is None:
+                stock.start_ahead(case_run)
+        except Exception:  # noqa: BLE001 - of a plugin: the case itself will say so
+            _log.debug("%s: cannot be started ahead", case_run.key, exc_info=True)
 
     async def _begin(self, run: SuiteRun) -> str:
         """Start the suite with its first case; the others wait for the same."""
@@ -118,16 +186,17 @@ class Schedule:
                 await self.after_build(suite)
         except Exception as error:  # noqa: BLE001 - reported, never lost
             verdict = judge_error(explained(error))
-            run.worst, run.message = Outcome.ERROR, verdict.message
+            run.worst = worse(run.worst, Outcome.ERROR)
+            run.message = verdict.message
             return verdict.message
         return ""
 
     def _note(self, run: SuiteRun, case_run: CaseRun, outcome: Outcome) -> None:
         bad = not outcome.good and not case_run.case.allow_failure
         if bad:
-            run.worst = outcome if run.worst is Outcome.PASSED else run.worst
-            if self.fail_fast and not self.stop.held_back:
-                self.stop.held_back = f"--fail-fast, after {case_run.case.name!r}"
+            run.worst = worse(run.worst, outcome)
+            if self.fail_fast:
+                self.stop.hold_back(f"--fail-fast, after {case_run.case.name!r}")
         run.left -= 1
         if run.left == 0:
             self.services.emit(

@@ -35,6 +35,11 @@ class AttemptState:
     """The last guest command of each machine."""
     attachments: list[Attachment] = field(default_factory=list)
     logged: int = 0
+    begun: bool = False
+    """Whether its machines began to start: until then it waits, and nothing of it is
+    done."""
+    waited: float = 0.0
+    """Seconds it waited, thereby."""
     apart: bool = False
     """Whether its steps belong to no case: templates know variables and captures only,
     so that nothing else shapes what the steps do."""

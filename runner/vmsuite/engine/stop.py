@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vmsuite.engine.limits import Tripwire
-from vmsuite.errors import OutOfTime
+from vmsuite.errors import OutOfTime, Skipped
 from vmsuite.quantities import show_duration
 
 
@@ -19,6 +20,8 @@ class Stop:
         self.held_back = ""
         """Why no further case starts while running ones may finish (fail-fast)."""
         self._running: set[Tripwire] = set()
+        self._waiting: set[Tripwire] = set()
+        """Those of cases that have not begun, and wait for their machines."""
 
     def ask(self, because: Exception) -> None:
         """End every running case with this cause, and start no more."""
@@ -26,7 +29,15 @@ class Stop:
             return
         self.because = because
         for tripwire in tuple(self._running):
-            tripwire.trip(because)
+            self._trip(tripwire, because)
+
+    def hold_back(self, reason: str) -> None:
+        """Start no more cases, and let those go that wait for their machines."""
+        if self.held_back:
+            return
+        self.held_back = reason
+        for tripwire in tuple(self._waiting):
+            tripwire.trip(Skipped(f"not started: {reason}"))
 
     @property
     def reason(self) -> str:
@@ -34,15 +45,29 @@ class Stop:
         return self.held_back or (str(self.because) if self.because else "")
 
     @contextmanager
-    def covers(self, tripwire: Tripwire) -> Iterator[None]:
-        """Let ``ask`` reach this tripwire for the length of the block."""
+    def covers(self, tripwire: Tripwire, *, waiting: bool = False) -> Iterator[None]:
+        """Let ``ask`` reach this tripwire for the length of the block.
+
+        If ``waiting``, ``hold_back`` reaches it, too, until it has ``begun``.
+        """
         self._running.add(tripwire)
+        if waiting:
+            self._waiting.add(tripwire)
         try:
             if self.because is not None:
-                tripwire.trip(self.because)
+                self._trip(tripwire, self.because)
             yield
         finally:
             self._running.discard(tripwire)
+            self._waiting.discard(tripwire)
+
+    def begun(self, tripwire: Tripwire) -> None:
+        """Note that a case no longer waits."""
+        self._waiting.discard(tripwire)
+
+    def _trip(self, tripwire: Tripwire, because: Exception) -> None:
+        # Each its own: the engine writes into it where it ended what.
+        tripwire.trip(copy.copy(because))
 
     @contextmanager
     def after(self, seconds: float | None) -> Iterator[None]:

@@ -32,6 +32,8 @@ class Verdict:
     cause: str = ""
     location: Location = NOWHERE
     exit_code: int | None = None
+    waited: float = 0.0
+    """Seconds that went by before its machines began to start."""
 
 
 PASSED = Verdict(outcome=Outcome.PASSED)
@@ -52,6 +54,21 @@ _REMEDIES = {
     errno.ENOMEM: "this host is out of memory: run fewer cases at once",
 }
 """What to do where a host has no more of something: no fault of anybody's program."""
+
+
+_WORST_FIRST = (
+    Outcome.FAILED,
+    Outcome.TIMEOUT,
+    Outcome.INPUT_LOST,
+    Outcome.XPASSED,
+    Outcome.ERROR,
+)
+"""What weighs most in an exit code, and to who reads one word of a suite."""
+
+
+def worse(one: Outcome, other: Outcome) -> Outcome:
+    """Return the worse of two outcomes, ``passed`` if both are good."""
+    return next((bad for bad in _WORST_FIRST if bad in {one, other}), Outcome.PASSED)
 
 
 def judge_error(error: Exception) -> Verdict:

@@ -65,6 +65,8 @@ class CaseResult:
     started: float
     duration: float
     """Seconds from the moment the case asked for its machines."""
+    waited: float = 0.0
+    """Seconds of it that went by before they began to start."""
     description: str = ""
     tags: tuple[str, ...] = ()
     message: str = ""

@@ -113,6 +113,7 @@ _CASE = _object(
         "status": _outcome("How it ended."),
         "outcome": _outcome("The same."),
         "duration_ms": _count("From when it asked for its machines."),
+        "waited_ms": _count("How much of it went by before they began to start."),
         "started_ms": _count("When it began, since the run's start."),
         "exit_code": {
             "type": ["integer", "null"],
@@ -149,7 +150,7 @@ _CASE = _object(
         "error_summary": _text("Why it did not pass, on one line."),
         **_ENDING,
     },
-    ("test_metrics", "error_summary"),
+    ("test_metrics", "error_summary", "waited_ms"),
 )
 
 _SUITE = _object(
