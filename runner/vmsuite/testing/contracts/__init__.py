@@ -24,6 +24,7 @@ from vmsuite.testing.contracts.devices import (
     NetworkContract,
     ScreenContract,
 )
+from vmsuite.testing.contracts.forking import ForkingContract
 from vmsuite.testing.contracts.machine import (
     LossContract,
     MachineContract,
@@ -37,6 +38,7 @@ __all__ = [
     "ChannelsContract",
     "ConsoleContract",
     "FilesContract",
+    "ForkingContract",
     "GuestAgentContract",
     "InputContract",
     "LossContract",

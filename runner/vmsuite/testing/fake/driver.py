@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,20 @@ from vmsuite.errors import PlatformError
 from vmsuite.events import Event
 from vmsuite.findings import Finding
 from vmsuite.model import NOWHERE, MachineSpec
-from vmsuite.ports import GuestRecipe, Machine, MachineContext
+from vmsuite.ports import GuestRecipe, Machine, MachineContext, TemplateInfo, Warmth
 from vmsuite.testing.fake.console import FakeConsole
 from vmsuite.testing.fake.machine import OFFERED, FakeMachine
 from vmsuite.testing.fake.monitor import FakeAgent, FakeMonitor
 from vmsuite.testing.fake.power import FakePower
 from vmsuite.testing.fake.settings import FakeSettings
 from vmsuite.testing.fake.shell import Answering, FakeShell
+from vmsuite.testing.fake.templates import (
+    FakeTemplates,
+    Guest,
+    digest_of,
+    infos,
+    remove,
+)
 from vmsuite.testing.fake.vitals import Vitals
 from vmsuite.testing.fake.wires import (
     FakeChannels,
@@ -74,7 +81,12 @@ class FakeDriver:
         """Every machine it made, in order."""
         self.open_machines = 0
         """How many of them are not closed yet."""
+        self.forked = 0
+        """How many machines were forked from a template."""
         self._answering = answering
+        self._store = FakeTemplates()
+        self._warm: set[str] = set()
+        """Templates that machines are forked from."""
 
     def capabilities(self, settings: FakeSettings) -> frozenset[type[Any]]:
         """Return what a machine will offer."""
@@ -96,15 +108,80 @@ class FakeDriver:
         """Start a machine and stop it in the end."""
         return self._open(spec, context)
 
+    # --- templates ------------------------------------------------------------------
+
+    async def warm(self, spec: MachineSpec, context: MachineContext) -> Warmth:
+        """Find a template, or make it, unless the settings say that it cannot be."""
+        settings: FakeSettings = spec.settings
+        if settings.cannot_fork:
+            return Warmth(reason=settings.cannot_fork)
+        digest, cache = digest_of(settings, context), context.cache_dir
+        found = self._store.find(cache, digest) is not None
+        if not found:
+            async with self._booted(spec, context) as machine:
+                await machine.ready()
+                if context.preparation is not None:
+                    await context.preparation.run(machine)
+                if settings.saving_fails:
+                    raise PlatformError(settings.saving_fails)
+                guest = Guest(files=machine.shell.files, modes=machine.shell.modes)
+            try:
+                self._store.keep(cache, digest, f"fake {spec.name}", guest)
+            except OSError as error:
+                return Warmth(reason=f"{cache} cannot be written: {error.strerror}")
+        self._warm.add(digest)
+        return Warmth(digest=digest, made=not found)
+
+    def cool(self) -> None:
+        """Boot from now on."""
+        self._warm.clear()
+        self._store.let_go()
+
+    def templates(self, cache_dir: Path) -> Sequence[TemplateInfo]:
+        """Return what lies in the cache."""
+        return list(infos(cache_dir))
+
+    def remove_template(self, cache_dir: Path, digest: str) -> None:
+        """Remove one."""
+        remove(cache_dir, digest)
+
+    # --- machines -------------------------------------------------------------------
+
     @asynccontextmanager
     async def _open(
         self, spec: MachineSpec, context: MachineContext
     ) -> AsyncIterator[Machine]:
+        digest = digest_of(spec.settings, context)
+        if spec.reset != "fork" or digest not in self._warm:
+            async with self._booted(spec, context) as machine:
+                yield machine
+            return
+        guest = self._store.used(context.cache_dir, digest)
+        async with self._booted(spec, context, guest) as machine:
+            self.forked += 1
+            yield machine
+
+    @asynccontextmanager
+    async def _booted(
+        self, spec: MachineSpec, context: MachineContext, guest: Guest | None = None
+    ) -> AsyncIterator[FakeMachine]:
+        """Start a machine; one with the guest of a template is a fork."""
         settings: FakeSettings = spec.settings
         if settings.start_fails:
             raise PlatformError(f"machine {spec.name!r}: {settings.start_fails}")
+        if guest is not None:
+            fate: dict[str, Any] = {
+                "boot_time": 0.0,
+                "boots": settings.forks,
+                "console": [],
+            }
+            settings = settings.model_copy(update=fate)
         async with AsyncExitStack() as stack:
-            machine = await self._build(spec.name, settings, context, stack)
+            machine = await self._build(
+                spec.name, settings, context, stack, warm=guest is not None
+            )
+            if guest is not None:
+                machine.shell.become(guest.files, guest.modes)
             stack.callback(machine.power.close)
             self.machines.append(machine)
             self.open_machines += 1
@@ -120,6 +197,8 @@ class FakeDriver:
         settings: FakeSettings,
         context: MachineContext,
         stack: AsyncExitStack,
+        *,
+        warm: bool,
     ) -> FakeMachine:
         vitals = Vitals(name)
         console = FakeConsole(vitals, settings.serial)
@@ -139,4 +218,5 @@ class FakeDriver:
             console=console,
             channels=FakeChannels(folder, wires),
             network=FakeNetwork(vitals, ports),
+            warm=warm,
         )

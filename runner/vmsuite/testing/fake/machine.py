@@ -69,6 +69,7 @@ class FakeMachine:
         console: FakeConsole,
         channels: FakeChannels,
         network: FakeNetwork,
+        warm: bool = False,
     ) -> None:
         self.settings = settings
         self.power = power
@@ -83,6 +84,7 @@ class FakeMachine:
         self.media = FakeMedia(vitals)
         self.snapshots = FakeSnapshots(vitals, shell.files)
         self._vitals = vitals
+        self._warm = warm
         self._offered: dict[type[Any], object] = {
             Channels: channels,
             Console: console,
@@ -111,7 +113,7 @@ class FakeMachine:
     @property
     def warm(self) -> bool:
         """Whether it was forked from a template."""
-        return False
+        return self._warm
 
     def capability(self, kind: type[C]) -> C:
         """Return it. Raises Unsupported."""

@@ -86,6 +86,16 @@ class FakeSettings(BaseModel):
         default_factory=dict[str, str], description="What it tells of itself."
     )
 
+    cannot_fork: str = Field(
+        default="", description="Why no template can be made of it."
+    )
+    saving_fails: str = Field(
+        default="", description="What goes wrong when its template is saved."
+    )
+    forks: Literal["ok", "never", "panic", "dies"] = Field(
+        default="ok", description="What becomes of it when it is forked."
+    )
+
     trouble: str = Field(
         default="", description="What the driver finds wrong with it in planning."
     )

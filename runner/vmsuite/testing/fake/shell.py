@@ -41,6 +41,12 @@ class FakeShell:
         self._answering = answering
         self._turns: dict[str, int] = {}
 
+    def become(self, files: Mapping[str, bytes], modes: Mapping[str, int]) -> None:
+        """Take over the files of another guest, in place: snapshots share them."""
+        self.files.clear()
+        self.files.update(files)
+        self.modes.update(modes)
+
     async def execute(
         self,
         argv: Sequence[str],
