@@ -21,7 +21,7 @@ from vmsuite.documents import LocatedDict
 from vmsuite.documents.core_schema import plain
 from vmsuite.errors import InvalidSuite, UsageError
 from vmsuite.findings import Finding, nearest
-from vmsuite.kinds import Duration
+from vmsuite.kinds import Duration, Size
 from vmsuite.model import NOWHERE, Json, Location
 
 FILE_NAME = "run-suite.toml"
@@ -42,6 +42,12 @@ def _some_time(seconds: float | None) -> float | None:
     if seconds == 0:
         raise ValueError("no time at all: nothing could run")
     return seconds
+
+
+def _some_memory(size: int | None) -> int | None:
+    if size == 0:
+        raise ValueError("no memory at all: no machine could run")
+    return size
 
 
 def _lower(text: Any) -> Any:
@@ -69,9 +75,28 @@ class ConfigurationFields(BaseModel):
     ] = None
     jobs: Annotated[
         int | str,
-        Field(description="How many cases run at once; or 'auto'."),
+        Field(
+            description="How many cases run at once; or 'auto': one for each core, "
+            "four where cases have machines, as long as memory holds the costliest."
+        ),
         AfterValidator(_job_count),
     ] = 1
+    memory: Annotated[
+        Size | None,
+        Field(
+            description="Memory that machines may take together, such as 4G; "
+            "default: what is available, less a reserve."
+        ),
+        AfterValidator(_some_memory),
+    ] = None
+    starts: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=10_000,
+            description="How many machines start at once; default: one for each core.",
+        ),
+    ] = None
     log_dir: Annotated[
         str, Field(min_length=1, description="Where run folders are made.")
     ] = "logs"

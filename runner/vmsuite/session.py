@@ -60,7 +60,8 @@ class Session:
     templates: Templates
     listeners: Sequence[Listener] = ()
     command: tuple[str, ...] = ()
-    jobs: int = 1
+    jobs: int | None = 1
+    """How many cases run at once; None: as many as the host bears."""
     only_templates: bool = False
     """Whether to make the templates of the cases' machines, and run no case."""
 
@@ -182,6 +183,7 @@ async def _work(run: _Run, services: Services) -> None:
     """Build guests, make templates, then run the cases; asked to stop, only tell what
     was left.
     """
+    fields = run.session.configuration.fields
     suites = [(suite, folder.path) for suite, folder in run.suites]
     warming = Warming(services=services, suites=suites, stop=run.stop)
     schedule = Schedule(
@@ -189,7 +191,10 @@ async def _work(run: _Run, services: Services) -> None:
         suites=suites,
         stop=run.stop,
         jobs=run.session.jobs,
-        fail_fast=run.session.configuration.fields.fail_fast,
+        memory=fields.memory,
+        starts=fields.starts,
+        fail_fast=fields.fail_fast,
+        forks=warming.forks,
         after_build=warming.after_build,
     )
     with run.stop.after(services.budgets.run_seconds):

@@ -27,12 +27,13 @@ def open_console(
     *,
     live: bool,
     color: bool | None = None,
-    jobs: int = 1,
+    jobs: int | None = 1,
     verbose: bool = False,
 ) -> Listener:
     """Return the view for ``stream``: redrawn in place if ``live``, else lines.
 
-    ``color`` None means: if it is a terminal and ``NO_COLOR`` is not set. ``verbose``
+    ``color`` None means: if it is a terminal and ``NO_COLOR`` is not set. ``jobs`` is
+    how many cases run at once; None: that is seen only when they do. ``verbose``
     shows steps and what cases log, too.
     """
     terminal = Terminal(stream)

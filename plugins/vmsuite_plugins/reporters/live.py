@@ -37,7 +37,7 @@ class LiveView:
     """
 
     def __init__(
-        self, terminal: Terminal, *, color: bool, jobs: int, verbose: bool
+        self, terminal: Terminal, *, color: bool, jobs: int | None, verbose: bool
     ) -> None:
         self._verbose = verbose
         self._jobs = jobs
@@ -102,7 +102,7 @@ class LiveView:
 
     def _rows(self) -> Iterator[Text]:
         progress = self._progress
-        shown = list(progress.running.values())[: max(1, self._jobs)]
+        shown = list(progress.running.values())[: self._jobs]
         fitting = shown[: max(1, self._console.height - 3)]
         for case in fitting:
             yield self._row(case)

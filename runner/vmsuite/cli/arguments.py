@@ -39,7 +39,16 @@ def run_parser() -> argparse.ArgumentParser:
     _selection(parser)
     group = parser.add_argument_group("running")
     group.add_argument(
-        "--jobs", "-j", metavar="N", help="how many cases run at once; or 'auto' (1)"
+        *("--jobs", "-j"),
+        metavar="N",
+        help="how many cases run at once (1); or 'auto': one for each core, four where "
+        "cases have machines, as long as memory holds the costliest",
+    )
+    group.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="what machines may take together, e.g. 4G (what is available, less a "
+        "reserve)",
     )
     group.add_argument(
         *("--fail-fast", "-x"),

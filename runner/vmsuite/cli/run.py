@@ -75,7 +75,7 @@ def _session(workbench: Workbench, options: argparse.Namespace) -> Session:
 
 
 def _listeners(
-    workbench: Workbench, options: argparse.Namespace, jobs: int
+    workbench: Workbench, options: argparse.Namespace, jobs: int | None
 ) -> list[Listener]:
     factory = workbench.registry.listeners.get("console")
     if factory is None:
@@ -85,9 +85,9 @@ def _listeners(
     return [factory(sys.stdout, live=live, color=None, jobs=jobs, verbose=verbose)]
 
 
-def job_count(written: int | str) -> int:
-    """Return how many cases run at once; ``auto`` is one for each core."""
-    return len(os.sched_getaffinity(0)) if written == "auto" else int(written)
+def job_count(written: int | str) -> int | None:
+    """Return how many cases run at once; None for ``auto``: that is seen later."""
+    return None if written == "auto" else int(written)
 
 
 def check_target(path: Path) -> None:

@@ -18,6 +18,7 @@ from vmsuite.secrets import Masker
 
 _SETTINGS = (
     "jobs",
+    "memory",
     "fail_fast",
     "timeout_factor",
     "run_timeout",

@@ -57,6 +57,8 @@ class Schedule:
     """None: as many as the host bears, see ``auto_jobs``."""
     memory: int | None = None
     """Bytes that machines may take; None: what the host has, less a reserve."""
+    starts: int | None = None
+    """How many machines start at once; None: one for each core."""
     fail_fast: bool = False
     after_build: Callable[[Suite], Awaitable[None]] | None = None
     """What must wait until a suite's build script was run, before its first case."""
@@ -75,7 +77,7 @@ class Schedule:
         stock = Stock(
             self.services,
             Admission(budget=budget, emit=emit),
-            Starts(processors),
+            Starts(self.starts or processors),
             self.forks,
         )
         jobs = self.jobs or self._auto_jobs(budget, processors)

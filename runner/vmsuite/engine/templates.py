@@ -53,6 +53,8 @@ class Warming:
     suites: Sequence[tuple[Suite, Path]]
     stop: Stop
     _seen: set[_Key] = field(default_factory=set)
+    _forkable: set[_Key] = field(default_factory=set)
+    """Those that there is a template of."""
     _told: set[str] = field(default_factory=set)
     _drivers: dict[str, Forking] = field(default_factory=dict)
     _few: asyncio.Semaphore = field(
@@ -87,6 +89,11 @@ class Warming:
                 self.services.emit(Notice(text=text))
         self._drivers.clear()
         self._seen.clear()
+        self._forkable.clear()
+
+    def forks(self, spec: MachineSpec, variables: Mapping[str, Json]) -> bool:
+        """Whether machines of a spec, in a case with these variables, are forked."""
+        return bool(self._forkable) and self._key(spec, variables) in self._forkable
 
     # --- which ------------------------------------------------------------------
 
@@ -138,9 +145,9 @@ class Warming:
             for key, one in wanted.items():
                 if key not in self._seen:
                     self._seen.add(key)
-                    group.create_task(self._one(one))
+                    group.create_task(self._one(key, one))
 
-    async def _one(self, wanted: _Wanted) -> None:
+    async def _one(self, key: _Key, wanted: _Wanted) -> None:
         """Make one, and tell what came of it, whatever that is."""
         services = self.services
         name = ", ".join(wanted.names)
@@ -154,6 +161,8 @@ class Warming:
                 known = explained(error)
                 warmth, failed = Warmth(reason=str(known)), True
                 evidence = known.evidence
+            if warmth.digest:
+                self._forkable.add(key)
             services.emit(
                 Warmed(
                     machine=name,

@@ -65,6 +65,7 @@ class Lab:
         if plan.errors:
             raise InvalidSuite(plan.errors)
         configuration = self._configuration()
+        jobs = configuration.fields.jobs
         session = Session(
             registry=self.registry,
             configuration=configuration,
@@ -72,7 +73,7 @@ class Lab:
             templates=Templates(self.registry.functions),
             listeners=self.listeners,
             command=("lab",),
-            jobs=int(configuration.fields.jobs),
+            jobs=None if jobs == "auto" else int(jobs),
         )
         return run_session(plan, session)
 
