@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vmsuite.processes import owned
+
 RUN_SUITE = Path(sys.executable).with_name("run-suite")
 LIMIT = 120.0
 """Seconds that nothing here may take longer than."""
@@ -65,6 +67,15 @@ class Run:
     def token(self) -> str:
         """Return what its processes carry in their environment."""
         return str(self.events()[0]["run_id"])
+
+    @property
+    def guard(self) -> int | None:
+        """Return the process that cleans up should this one be killed, once it is."""
+        for pid in owned.numbers():
+            words = _words(pid)
+            if owned.__file__ in words and words[-1] == str(self.process.pid):
+                return pid
+        return None
 
     def _look(self) -> int | None:
         try:
@@ -132,6 +143,14 @@ class CommandLine:
             if key not in {"CASES", "ARCH"} and not key.startswith("RUN_SUITE_")
         }
         return {**own, **self.environment, **changes}
+
+
+def _words(pid: int) -> list[str]:
+    try:
+        written = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return []
+    return os.fsdecode(written).removesuffix("\0").split("\0")
 
 
 def events_of(run_dir: Path) -> list[dict[str, Any]]:
