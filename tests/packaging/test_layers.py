@@ -143,7 +143,11 @@ def foreign_doors(imports: Sequence[Import]) -> list[str]:
 
 def suite_knowledge(imports: Sequence[Import]) -> list[str]:
     """Return what wire protocol clients import that knows of suites and machines."""
-    allowed = ("vmsuite_plugins.protocols", "vmsuite_plugins.guests")
+    allowed = (
+        "vmsuite_plugins.protocols",
+        "vmsuite_plugins.guests",
+        "vmsuite_plugins.agents.native",  # the other end of a wire, from the guest
+    )
     knowing = ("vmsuite.kinds", "vmsuite.planning", "vmsuite.documents")
     return [
         f"{found.place}: a protocol imports {found.imported}"
