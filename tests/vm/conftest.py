@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from vmsuite.events import Event
-from vmsuite.locations import cache_dir
+from vmsuite.locations import cache_dir as user_cache
 from vmsuite.model import Location, MachineSpec
-from vmsuite.ports import GuestRecipe, Machine, MachineContext
+from vmsuite.ports import GuestRecipe, Machine, MachineContext, Preparation
 from vmsuite.registry import load_registry
 from vmsuite_plugins.drivers.qemu.driver import QemuDriver
 from vmsuite_plugins.drivers.qemu.settings import QemuSettings
@@ -81,24 +81,37 @@ class Lab:
         self, *, trace: bool = False, secret: str = "", **settings: Any
     ) -> AbstractAsyncContextManager[Machine]:
         """Open a machine with these settings."""
+        return self.driver.open(
+            self.spec(**settings), self.context(trace=trace, secret=secret)
+        )
+
+    def context(
+        self,
+        *,
+        trace: bool = False,
+        secret: str = "",
+        cache_dir: Path | None = None,
+        preparation: Preparation | None = None,
+    ) -> MachineContext:
+        """Return a context with folders of its own."""
         number = next(self.numbers)
         self.artifact_dir = self.folder / f"artifacts-{number}"
         self.artifact_dir.mkdir()
         runtime_dir = Path(tempfile.mkdtemp(prefix="vmsuite-test-"))  # short and 0700
         self.runtime_dirs.append(runtime_dir)
-        context = MachineContext(
+        return MachineContext(
             emit=self.events.append,
             runtime_dir=runtime_dir,
             artifact_dir=self.artifact_dir,
             # Of this process alone: other tests run beside it, with machines of theirs.
             environment={"VMSUITE_OWNER": f"tests-{os.getpid()}-"},
             guests=self.guests,
-            cache_dir=cache_dir(),
+            cache_dir=cache_dir or user_cache(),
             secrets=(lambda t: t.replace(secret, "***")) if secret else str,
             timeout_factor=3.0,
             trace=trace,
+            preparation=preparation,
         )
-        return self.driver.open(self.spec(**settings), context)
 
 
 @pytest.fixture(scope="session")
@@ -109,8 +122,14 @@ def driver() -> QemuDriver:
 @pytest.fixture(scope="session")
 def guests() -> dict[str, GuestRecipe]:
     recipes = dict(load_registry([tiny_linux]).guests)
-    recipes["tiny-linux"].build(cache_dir(), print)
+    recipes["tiny-linux"].build(user_cache(), print)
     return recipes
+
+
+@pytest.fixture(scope="session")
+def shared_cache() -> Path:
+    """The user's cache: guests are built once for all tests."""
+    return user_cache()
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,7 @@ from vmsuite_plugins.drivers.qemu.shells import QemuConsole, QemuShell
 from vmsuite_plugins.drivers.qemu.talk import QemuAgent, QemuMonitor
 from vmsuite_plugins.drivers.qemu.warm.forking import ForkFailed
 from vmsuite_plugins.drivers.qemu.warm.store import TemplateStore
+from vmsuite_plugins.drivers.qemu.warm.template import Template
 from vmsuite_plugins.drivers.qemu.warm.templates import Templates
 
 _OF_QEMU = 96 << 20
@@ -115,6 +116,11 @@ class QemuDriver:
         if template is not None:
             self._forks[_shape(spec)] = template.saved.fork_memory
         return warmth
+
+    @property
+    def warm_templates(self) -> dict[str, Template]:
+        """The templates that machines are forked from, by digest."""
+        return self._templates.by_digest
 
     def cool(self) -> None:
         """Let go of all templates: ``open`` boots from now on."""

@@ -39,17 +39,17 @@ class Templates:
 
     def __init__(self, machine: Callable[[Plan, MachineContext], QemuMachine]) -> None:
         self._machine = machine
-        self._warm: dict[str, Template] = {}
+        self.by_digest: dict[str, Template] = {}
         self._retired: list[Template] = []
         self._failures: dict[str, int] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     def of(self, plan: Plan, context: MachineContext) -> Template | None:
         """Return the template that a machine is to start from, if it is warm."""
-        if not self._warm:
+        if not self.by_digest:
             return None
         try:
-            return self._warm.get(_key(plan, context))
+            return self.by_digest.get(_key(plan, context))
         except OSError:
             return None  # a file is gone: booting will say which
 
@@ -61,16 +61,16 @@ class Templates:
             raise PlatformError(f"{error.filename}: {error.strerror}") from error
         store = TemplateStore(context.cache_dir)
         async with self._locks.setdefault(digest, asyncio.Lock()):
-            if digest in self._warm:
+            if digest in self.by_digest:
                 return Warmth(digest=digest)
             async with store.locked(digest):
                 return await self._find_or_make(digest, plan, context, store)
 
     def cool(self) -> None:
         """Let go of all; forks that run keep what they have."""
-        for template in (*self._warm.values(), *self._retired):
+        for template in (*self.by_digest.values(), *self._retired):
             template.close()
-        self._warm.clear()
+        self.by_digest.clear()
         self._retired.clear()
         self._failures.clear()
         self._locks.clear()
@@ -97,9 +97,9 @@ class Templates:
         context.emit(LogLine(text=f"not forked: {why}; it boots instead"))
         digest = template.digest
         self._failures[digest] = self._failures.get(digest, 0) + 1
-        if self._failures[digest] >= _TRIES and digest in self._warm:
+        if self._failures[digest] >= _TRIES and digest in self.by_digest:
             # Others may be starting from it at this moment: it is closed later.
-            self._retired.append(self._warm.pop(digest))
+            self._retired.append(self.by_digest.pop(digest))
             TemplateStore(context.cache_dir).distrust(digest)
             about = template.saved.about
             text = f"template {digest} of {about} is given up: forks fail: {why}"
@@ -121,7 +121,7 @@ class Templates:
                 store.note_refusal(digest, str(why))
                 return Warmth(reason=str(why))
             template = await _kept(template, store, context)
-        self._warm[digest] = template
+        self.by_digest[digest] = template
         return Warmth(digest=digest, made=made)
 
     async def _make_and_try(
