@@ -85,7 +85,7 @@ class MachineChanged(Event):
 class Warmed(Event):
     """It was found out whether a machine's cases can start from a warm template."""
 
-    machine: str
+    machines: tuple[str, ...]
     """Its name; several, where machines share a template."""
     digest: str = ""
     """The template's name; empty where there is none."""

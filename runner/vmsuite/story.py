@@ -97,13 +97,14 @@ def _of_machine(event: MachineChanged | Warmed) -> Iterator[str]:
     if isinstance(event, MachineChanged):
         yield _joined(f"machine {event.machine} is {event.state}", event.message)
         return
+    name = ", ".join(event.machines)
     if event.digest:
         how = "made" if event.made else "found"
         yield _ended(
-            f"template {event.digest[:12]} of {event.machine} {how}", event.duration, ""
+            f"template {event.digest[:12]} of {name} {how}", event.duration, ""
         )
         return
-    yield _ended(f"no template of {event.machine}", event.duration, event.reason)
+    yield _ended(f"no template of {name}", event.duration, event.reason)
     yield from _details(NOWHERE, "", event.evidence)
 
 

@@ -56,22 +56,13 @@ def run_parser() -> argparse.ArgumentParser:
         default=None,
         help="start no further case after the first failure",
     )
-    group.add_argument(
-        "--timeout-factor", type=float, metavar="F", help="stretch every time limit"
-    )
-    group.add_argument(
-        "--run-timeout", metavar="TIME", help="end the whole run after this time"
-    )
+    _limits(group)
     group.add_argument("--dry-run", action="store_true", help="check all, run nothing")
     group.add_argument("--list", action="store_true", help="list the cases, run none")
     group = parser.add_argument_group("output")
     group.add_argument("--log-dir", metavar="DIR", help="instead of logs/")
     group.add_argument("--junit-xml", metavar="FILE", help="one file of the whole run")
-    group.add_argument(
-        "--log-level",
-        choices=("debug", "info", "warning", "error"),
-        help="what the program itself says on stderr (warning)",
-    )
+    _log_level(group)
     group.add_argument(
         "--trace-qmp",
         action="store_true",
@@ -135,6 +126,23 @@ def _selection(parser: argparse.ArgumentParser) -> None:
         "--machine", metavar="NAME", help="what machine names mean that are not known"
     )
     group.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
+
+
+def _limits(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--timeout-factor", type=float, metavar="F", help="stretch every time limit"
+    )
+    group.add_argument(
+        "--run-timeout", metavar="TIME", help="end the whole run after this time"
+    )
+
+
+def _log_level(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        help="what the program itself says on stderr (warning)",
+    )
 
 
 def _output(parser: argparse._ActionsContainer, what: str = "") -> None:
@@ -214,6 +222,45 @@ def _guest(parser: argparse.ArgumentParser) -> None:
     _output(parser, "of list")
 
 
+def _template(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    build = what.add_parser(
+        "build",
+        help="make the templates that the cases' machines need",
+        description="Make the templates that the cases' machines need; run no case. "
+        "Exit code: 0 each machine has its template, or is one that boots for every "
+        "case; 1 making one went wrong.",
+    )
+    _paths(build)
+    _selection(build)
+    group = build.add_argument_group("running")
+    _limits(group)
+    _log_level(group)
+    listing = what.add_parser("list", help="list what lies in the cache")
+    _output(listing)
+    remove = what.add_parser("rm", help="remove templates")
+    remove.add_argument(
+        "digests", nargs="*", metavar="DIGEST", help="its name, or how that begins"
+    )
+    remove.add_argument("--all", action="store_true", help="remove every one")
+    collect = what.add_parser(
+        "gc",
+        help="remove what is damaged, old or too much",
+        description="Remove damaged templates, then those that were not used for a "
+        "while, then the least recently used until the rest is small enough. What a "
+        "run uses stays.",
+    )
+    collect.add_argument(
+        "--unused-for", metavar="TIME", default="7d", help="what counts as old (7d)"
+    )
+    collect.add_argument(
+        "--max-size", metavar="SIZE", help="what all may take together, e.g. 5G"
+    )
+    collect.add_argument(
+        "--dry-run", action="store_true", help="say what would go, remove nothing"
+    )
+
+
 COMMANDS = {
     "lint": Command(
         module="lint", summary="check suites without running anything", fill=_lint
@@ -235,4 +282,9 @@ COMMANDS = {
         module="companion", summary="build or list host companions", fill=_companion
     ),
     "guest": Command(module="guest", summary="build or list guests", fill=_guest),
+    "template": Command(
+        module="template",
+        summary="make, list or remove warm templates",
+        fill=_template,
+    ),
 }

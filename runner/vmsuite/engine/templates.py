@@ -165,7 +165,7 @@ class Warming:
                 self._forkable.add(key)
             services.emit(
                 Warmed(
-                    machine=name,
+                    machines=tuple(wanted.names),
                     digest=warmth.digest,
                     made=warmth.made,
                     duration=services.clock() - begun,
