@@ -69,7 +69,7 @@ class TemplateStore:
         Raises OSError if the cache cannot be written or is full; nothing stays then.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._making() as making:
+        with self.making() as making:
             sums = {
                 name: sealed.write_copy(descriptor, making / name)
                 for name, descriptor in _parts(template)
@@ -87,7 +87,7 @@ class TemplateStore:
         return dataclasses.replace(template, lease=_lease(final))
 
     @contextmanager
-    def _making(self) -> Iterator[Path]:
+    def making(self) -> Iterator[Path]:
         """Give a folder that is swept if we die; it goes unless it was renamed."""
         with _flocked(self.folder / _LOCK, fcntl.LOCK_SH):
             making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.folder))
