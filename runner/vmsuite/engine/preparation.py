@@ -82,11 +82,10 @@ def digest_of(
     is in the files of the host they read. Secrets are in it only as a hash can be.
     """
     steps = [_described(step) for step in spec.prepare]
-    text = json.dumps(steps, sort_keys=True, default=str)
     whole = {
         "version": __version__,
         "steps": steps,
-        "variables": _used(text, variables),
+        "variables": _used("\n".join(_texts(steps)), variables),
         "files": [*_files(spec, variables, templates)],
     }
     content = json.dumps(whole, sort_keys=True, default=str)
@@ -118,6 +117,19 @@ def _condition(condition: Condition) -> Json:
     }
 
 
+def _texts(value: Json) -> Iterator[str]:
+    """Yield every text in a value, as it is written."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(key)
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+
+
 def _used(text: str, variables: Mapping[str, Json]) -> Mapping[str, Json]:
     """Return the variables whose names stand anywhere in the steps.
 
@@ -127,7 +139,7 @@ def _used(text: str, variables: Mapping[str, Json]) -> Mapping[str, Json]:
     used = {name: value for name, value in variables.items() if name in words}
     matrix = used.get("matrix")
     if isinstance(matrix, dict):
-        found = _MATRIX_VALUE.findall(text.replace('\\"', '"'))
+        found = _MATRIX_VALUE.findall(text)
         if len(found) == len(_MATRIX.findall(text)):
             names = {plain or quoted for plain, quoted in found}
             used["matrix"] = {key: matrix[key] for key in names & matrix.keys()}
