@@ -57,6 +57,7 @@ class _Asking:
     weights: Mapping[str, int]
     spares: Spares
     turn: asyncio.Future[None]
+    granted: bool = False
     shares: dict[str, Share] = field(default_factory=dict)
 
 
@@ -123,7 +124,7 @@ class Admission:
         self._next()
 
     def _leave(self, asking: _Asking) -> None:
-        if asking in self._asking:
+        if not asking.granted:
             self._asking.remove(asking)
         else:
             self._cases -= 1
@@ -135,6 +136,8 @@ class Admission:
     def _next(self) -> None:
         while self._asking:
             asking = self._asking[0]
+            if asking.turn.done():  # cancelled: it will leave as soon as it runs
+                return
             own = _held(asking.spares())
             need = sum(size for name, size in asking.weights.items() if name not in own)
             if self._taken + need > self.budget:
@@ -145,6 +148,7 @@ class Admission:
             self._grant(asking, own)
 
     def _grant(self, asking: _Asking, own: Mapping[str, Share]) -> None:
+        asking.granted = True
         self._cases += 1
         for name, size in asking.weights.items():
             share = own.get(name)

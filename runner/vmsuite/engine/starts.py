@@ -72,13 +72,18 @@ class Starts:
         self._next()
 
     def _next(self) -> None:
-        while self._waiting and self._cases < self._limit:
+        while _first(self._waiting) and self._cases < self._limit:
             self._cases += 1
             self._waiting.popleft().set_result(None)
         while (
-            self._spares_waiting
+            _first(self._spares_waiting)
             and not self._waiting
             and self._cases + self._spares < self._limit
         ):
             self._spares += 1
             self._spares_waiting.popleft().set_result(None)
+
+
+def _first(queue: deque[asyncio.Future[None]]) -> bool:
+    """Whether somebody waits; one that was cancelled leaves as soon as it runs."""
+    return bool(queue) and not queue[0].done()
