@@ -135,6 +135,11 @@ class QemuDriver:
         """Remove one. Raises PlatformError if a run uses it, KeyError if none."""
         TemplateStore(cache_dir).remove(digest)
 
+    def sweep(self, token: str, cache_dir: Path) -> Sequence[str]:
+        """Remove the templates that a killed run left half-made, whichever it was."""
+        swept = TemplateStore(cache_dir).sweep()
+        return [f"half-made template {Path(path).name}" for path in swept]
+
     def weight(self, spec: MachineSpec) -> int:
         """Return the bytes of host memory that one more such machine will take."""
         known = self._forks.get(_shape(spec)) if spec.reset == "fork" else None
