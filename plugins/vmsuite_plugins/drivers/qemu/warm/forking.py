@@ -61,6 +61,7 @@ async def fork(machine: QemuMachine, template: Template) -> None:
     Raises ForkFailed, with what was seen.
     """
     limit = _ANSWERS_WITHIN * machine.context.timeout_factor
+    machine.console.feed(template.saved.console.encode())
     try:
         async with asyncio.timeout(limit):
             await _resume(machine, template)

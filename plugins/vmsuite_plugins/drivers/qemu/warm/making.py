@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from vmsuite_plugins.drivers.qemu.machine import QemuMachine
 
 _MODIFIERS = ("shift", "shift_r", "ctrl", "ctrl_r", "alt", "alt_r", "meta_l", "meta_r")
+_CONSOLE = 64 << 10
+"""Characters of the console's end that are kept."""
+
 _LEARNED = ("guest_kernel", "guest_system", "qemu")
 
 
@@ -57,6 +60,7 @@ async def save(machine: QemuMachine, files: MemoryFiles) -> Saved:
         agent=life.agent.present,
         native=life.native.present,
         facts={key: machine.facts[key] for key in _LEARNED if key in machine.facts},
+        console=machine.console.text(limit=_CONSOLE),
     )
     await save_state(machine, files.state, (WITHOUT_MEMORY,))
     return saved

@@ -21,6 +21,8 @@ class Saved:
     """Whether our own agent had."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What was learned of the guest."""
+    console: str = ""
+    """The end of what its serial console said: forks have said it, too."""
     fork_memory: int = 0
     """Bytes that a fork, just after it answered, had for itself; 0: not measured."""
 

@@ -153,6 +153,8 @@ class Templates:
                 await machine.ready()
                 if context.preparation is not None:
                     await context.preparation.run(machine)
+                if machine.crashed:
+                    raise await machine.lost()
                 saved = await _saved(machine, memory)
             finally:
                 await machine.close()
