@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,23 @@ class Lab:
     ) -> Callable[[], AbstractAsyncContextManager[Machine]]:
         """Return what opens a machine with these settings."""
         return lambda: self.open(trace=trace, secret=secret, **settings)
+
+    def forking(
+        self, **settings: Any
+    ) -> Callable[[], AbstractAsyncContextManager[Machine]]:
+        """Return what makes a template, forks a machine from it, and lets it go."""
+
+        @asynccontextmanager
+        async def forked() -> AsyncIterator[Machine]:
+            warmth = await self.driver.warm(self.spec(**settings), self.context())
+            assert warmth.digest, warmth.reason
+            try:
+                async with self.open(**settings) as machine:
+                    yield machine
+            finally:
+                self.driver.cool()
+
+        return forked
 
     def open(
         self, *, trace: bool = False, secret: str = "", **settings: Any

@@ -50,9 +50,12 @@ CODES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def stand(lab: Lab) -> Iterator[Stand]:
-    with standing(lab.opening(**SETTINGS)) as stand:
+@pytest.fixture(scope="module", params=["boot", "fork"])
+def stand(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Stand]:
+    """A machine that booted, and one that was forked: they promise the same."""
+    opening = lab.forking if request.param == "fork" else lab.opening
+    with standing(opening(**SETTINGS)) as stand:
+        assert stand.machine.warm is (request.param == "fork")
         yield stand
 
 
