@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from vmsuite.errors import PlatformError
+from vmsuite.processes import dying_with_parent
 
 _LIMIT = 900.0
 """Seconds that one call of a tool may take: a slow line downloads 80 MB."""
@@ -16,8 +18,9 @@ _LIMIT = 900.0
 def run_tool(command: Sequence[str], cwd: Path | None = None) -> str:
     """Run a tool and return what it printed; its errors come as PlatformError."""
     try:
+        program = shutil.which(command[0]) or command[0]
         done = subprocess.run(
-            command,
+            dying_with_parent([program, *command[1:]]),
             cwd=cwd,
             env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
             stdin=subprocess.DEVNULL,

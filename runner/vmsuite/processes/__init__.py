@@ -22,7 +22,7 @@ from vmsuite.processes.guard import Guard, guard
 from vmsuite.processes.output import Kept, Lines, Sink, Tail, decode
 from vmsuite.processes.owned import OWNER, find_owned
 from vmsuite.processes.patience import Patience
-from vmsuite.processes.programs import find_program
+from vmsuite.processes.programs import dying_with_parent, find_program
 from vmsuite.processes.starting import Completed, run, start
 from vmsuite.processes.sweep import kill_owned
 
@@ -39,6 +39,7 @@ __all__ = [
     "Sink",
     "Tail",
     "decode",
+    "dying_with_parent",
     "find_owned",
     "find_program",
     "guard",

@@ -7,6 +7,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmsuite.processes import dying_with_parent
+
 _WITHIN = 5.0
 
 _TINY = (
@@ -33,7 +35,7 @@ def try_accelerator(binary: Path, name: str) -> Trial:
     argv = [str(binary), "-accel", name, "-cpu", cpu, "-machine", "pc", *_TINY]
     try:
         with subprocess.Popen(
-            argv,
+            dying_with_parent(argv),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
