@@ -18,7 +18,7 @@ from vmsuite.events import Emit, Event, LogLine
 from vmsuite.model import MachineSpec
 from vmsuite.ports import Machine
 
-_HELD_AT_MOST = 10_000
+HELD_AT_MOST = 10_000
 """Events of one machine that wait for its case; what comes then is left out."""
 
 
@@ -36,7 +36,7 @@ class HeldEvents:
         """Hold an event, or pass it on if the case has the machine."""
         with self._lock:
             if self._held is not None:
-                if len(self._held) < _HELD_AT_MOST:
+                if len(self._held) < HELD_AT_MOST:
                     at = event.at or self._clock()
                     self._held.append(dataclasses.replace(event, at=at))
                 else:
