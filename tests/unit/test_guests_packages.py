@@ -152,7 +152,31 @@ def module(name: str, depends: str = "") -> bytes:
     return f"\x7fELF\0alias=pci:{name}*\0depends={depends}\0".encode()
 
 
-def archive_of_four(folder: Path) -> list[Path]:
+def python_packages(folder: Path, interpreter: bytes) -> list[Path]:
+    """Make the packages of a Python whose interpreter compiles nothing."""
+    root = "usr/lib/python3.99"
+    return [
+        package(folder, "python3-minimal", {"usr/bin/python3": "python3.99"}),
+        package(
+            folder,
+            "python3.99-minimal",
+            {
+                "usr/bin/python3.99": interpreter,
+                f"{root}/os.py": b"# os",
+                f"{root}/encodings/utf_8.py": b"# utf-8",
+                f"{root}/encodings/cp1250.py": b"# nobody's",
+                f"{root}/email/policy.py": b"# no mail here",
+            },
+        ),
+        package(
+            folder,
+            "libpython3.99-stdlib",
+            {f"{root}/json/__init__.py": b"# json", f"{root}/os.py": b"# not mine"},
+        ),
+    ]
+
+
+def archive_of_seven(folder: Path) -> list[Path]:
     """Make the packages of a guest whose programs need no library but one."""
     root = "lib/modules/9.9-test/kernel"
     shell = Path("/bin/sh").read_bytes()
@@ -171,6 +195,7 @@ def archive_of_four(folder: Path) -> list[Path]:
         ),
         package(folder, "busybox-static", {"bin/busybox": b"\x7fELF shell"}),
         package(folder, "qemu-guest-agent", {"usr/sbin/qemu-ga": shell}),
+        *python_packages(folder, shell),
         package(
             folder,
             "libc6",
@@ -185,10 +210,10 @@ def archive_of_four(folder: Path) -> list[Path]:
 
 @pytest.fixture
 def mirror(tools: Path, tmp_path: Path) -> Path:
-    """Put an apt before the host's that knows four packages; return its folder."""
+    """Put an apt before the host's that knows seven packages; return its folder."""
     folder = tmp_path / "mirror"
     folder.mkdir()
-    made = archive_of_four(folder)
+    made = archive_of_seven(folder)
     uris = "".join(f"'http://x' {path.name} 1 SHA256:0\n" for path in made)
     tool(
         tools,
@@ -214,10 +239,15 @@ def test_a_guest_is_built_once_and_found_without_any_tool(
 ) -> None:
     said: list[str] = []
     built = TinyLinux().build(tmp_path / "cache", said.append)
-    assert built.facts == {"kernel": "9.9-test", "busybox": "1", "qemu-ga": "1"}
+    assert built.facts == {
+        "kernel": "9.9-test",
+        "busybox": "1",
+        "qemu-ga": "1",
+        "python": "1",
+    }
     assert built.kernel is not None
     assert built.kernel.read_bytes() == b"a kernel"
-    assert any("4 packages" in line for line in said)
+    assert any("7 packages" in line for line in said)
 
     monkeypatch.setenv("PATH", "")
     said.clear()
@@ -235,9 +265,17 @@ def test_the_guest_holds_what_it_needs_and_no_more(
     for wanted in (
         *(b"init", b"sbin/qemu-ga", b"bin/busybox", b"lib/libc.so.6"),
         *(b"lib/ld-linux-x86-64.so.2", b"dev/console", b"kernel/virtio.ko"),
+        *(
+            b"bin/python3.99",
+            b"lib/python3.99/os.py",
+            b"lib/python3.99/json/__init__.py",
+        ),
+        *(b"lib/python3.99/encodings/utf_8.py", b"lib/vmsuite/vmsuite_agent.py"),
+        b"lib/python3.99/lib-dynload",
     ):
         assert wanted + b"\0" in archive
-    assert b"beep.ko" not in archive
+    for left_out in (b"beep.ko", b"cp1250.py", b"policy.py", b"# not mine"):
+        assert left_out not in archive
     assert b"alias pci:virtio_pci* virtio_pci" in archive
 
 

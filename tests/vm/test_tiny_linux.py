@@ -26,6 +26,7 @@ from vmsuite.ports import (
 from vmsuite.testing.contracts import Stand, standing
 from vmsuite_plugins.drivers.qemu.firmware import find_uefi
 from vmsuite_plugins.guests.tiny_linux.recipe import TinyLinux
+from vmsuite_plugins.protocols.native_agent import PORT_NAME as NATIVE
 
 if TYPE_CHECKING:
     from tests.vm.conftest import Lab
@@ -78,7 +79,7 @@ async def check_devices(
     assert f'"{POINTERS[pointer]}"' in inputs
     assert "10.0.2.15/24" in await sh(guest, "ip -4 addr show eth0")
     ports = await sh(guest, "ls /dev/virtio-ports")
-    assert ports.split() == ["a.channel", "org.qemu.guest_agent.0"]
+    assert ports.split() == ["a.channel", "org.qemu.guest_agent.0", NATIVE]
     assert ("fb0" in await sh(guest, "ls /sys/class/graphics")) == (display != "none")
 
 

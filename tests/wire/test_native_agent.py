@@ -261,6 +261,7 @@ def test_the_agent_ends_with_its_socket(ends: Ends) -> None:
         (["--fd", "x"], 2, "usage: "),
         (["--fd", "99"], 1, "the port is gone: Bad file descriptor"),
         (["what"], 2, "usage: "),
+        (["what", "ever"], 2, "usage: "),
     ],
 )
 def test_wrong_arguments_and_ports_are_told(

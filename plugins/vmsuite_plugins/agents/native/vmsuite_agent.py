@@ -4,7 +4,7 @@
 One file, Python 3.9 or newer, nothing beyond Debian's ``python3-minimal``; needs root
 for what it does. README.md in the folder above says how to start it and what it speaks.
 
-usage: vmsuite_agent.py [--port PATH | --fd NUMBER]
+usage: vmsuite_agent.py [--port PATH | --fd NUMBER] [--ready FILE]
 """
 
 from __future__ import annotations
@@ -293,13 +293,21 @@ def _fail(why: str, code: int = 1) -> NoReturn:
     raise SystemExit(code)
 
 
-def _opened(arguments: list[str]) -> int:
+def _options(arguments: list[str]) -> dict[str, str]:
+    # zip is not strict before Python 3.10.
+    options = dict(zip(arguments[::2], arguments[1::2]))  # noqa: B905
+    if len(arguments) % 2 or not options.keys() <= {"--port", "--fd", "--ready"}:
+        _fail("usage: vmsuite_agent.py [--port PATH | --fd NUMBER] [--ready FILE]", 2)
+    return options
+
+
+def _opened(options: dict[str, str]) -> int:
     """Return the descriptor of the port that the command line says."""
-    if len(arguments) == 2 and arguments[0] == "--fd" and arguments[1].isdecimal():
-        return int(arguments[1])
-    if arguments and not (len(arguments) == 2 and arguments[0] == "--port"):
-        _fail("usage: vmsuite_agent.py [--port PATH | --fd NUMBER]", 2)
-    path = arguments[1] if arguments else find_port()
+    if "--fd" in options:
+        if not options["--fd"].isdecimal():
+            _fail(f"usage: --fd takes a number, not {options['--fd']!r}", 2)
+        return int(options["--fd"])
+    path = options.get("--port") or find_port()
     if not path:
         _fail(f"the machine has no virtio-serial port {PORT_NAME}")
     try:
@@ -310,8 +318,11 @@ def _opened(arguments: list[str]) -> int:
 
 def main(arguments: list[str]) -> None:
     """Serve the port; returns when it is gone for good."""
-    port = _opened(arguments)
+    options = _options(arguments)
+    port = _opened(options)
     try:
+        if "--ready" in options:
+            os.close(os.open(options["--ready"], os.O_WRONLY | os.O_CREAT, 0o644))
         run(port)
     except OSError as error:
         _fail(f"the port is gone: {error.strerror}")

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -14,6 +15,7 @@ from vmsuite.errors import PlatformError
 from vmsuite_plugins.guests import cpio, elf, kernel
 from vmsuite_plugins.guests.compression import unpack_files
 from vmsuite_plugins.guests.debian import read_files
+from vmsuite_plugins.guests.tiny_linux import python
 
 KERNELS = ("linux-image-amd64", "linux-image-virtual")
 """Packages that lead to the newest kernel: Debian's name, Ubuntu's name."""
@@ -31,6 +33,7 @@ MODULES = (
     *("bochs", "virtio_gpu", "pvpanic_mmio", "pvpanic_pci"),
     *("isofs", "ext4", "crc32c_generic", "vfat", "nls_ascii", "nls_cp437", "loop"),
     *("overlay", "9p", "9pnet_virtio", "vmw_vsock_virtio_transport"),
+    *("efivarfs", "virtio_balloon"),
 )
 """Modules that are there; what a machine's devices ask for is loaded at boot."""
 
@@ -76,7 +79,7 @@ def own_files() -> dict[str, bytes]:
                 found[path] = item.read_bytes()
 
     collect(files(__package__) / "files", "")
-    return found
+    return found | {python.AGENT: python.agent()}
 
 
 def assemble(packages: Iterable[Path]) -> Contents:
@@ -86,19 +89,25 @@ def assemble(packages: Iterable[Path]) -> Contents:
     """
     found = _Found()
     for package in packages:
-        for path, content in read_files(package, _wanted):
+        for path, content in read_files(package, partial(_wanted, package.name)):
             found.add(path, content)
+    interpreter = next(filter(python.is_program, found.programs), "")
     for what, there in (
         ("a kernel", found.kernel),
         (_SHELL_PATH, found.programs.get(_SHELL_PATH)),
         (_AGENT_PATH, found.programs.get(_AGENT_PATH)),
+        ("an interpreter of Python", interpreter),
     ):
         if not there:
             raise PlatformError(f"the downloaded packages lack {what}")
+    libraries = _needed_libraries(
+        (found.programs[_AGENT_PATH], found.programs[interpreter]), found.libraries
+    )
     entries = [
         *_tree(),
         *(cpio.file(path, data, 0o755) for path, data in found.programs.items()),
-        *_needed_libraries(found.programs[_AGENT_PATH], found.libraries),
+        *(cpio.file(path, data, 0o755) for path, data in libraries.items()),
+        *_python(interpreter, found, libraries),
         *_module_files(found.version, found.modules),
     ]
     return Contents(
@@ -115,6 +124,7 @@ class _Found:
     modules: dict[str, bytes] = field(default_factory=dict)
     programs: dict[str, bytes] = field(default_factory=dict)
     libraries: dict[str, bytes | str] = field(default_factory=dict)
+    python: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, path: str, content: bytes | str) -> None:
         """Sort in one file; text is a symbolic link's target."""
@@ -124,17 +134,21 @@ class _Found:
             self.kernel, self.version = content, path.removeprefix("boot/vmlinuz-")
         elif path.startswith("lib/modules/"):
             self.modules[path.split("/", 3)[3]] = content
-        elif path in {_SHELL_PATH, _AGENT_PATH}:
+        elif path.endswith(".py"):
+            self.python[path] = content
+        elif path in {_SHELL_PATH, _AGENT_PATH} or python.is_program(path):
             self.programs[path] = content
         else:
             self.libraries[path] = content
 
 
-def _wanted(path: str) -> bool:
+def _wanted(package: str, path: str) -> bool:
     if path.startswith("lib/modules/"):
         return ".ko" in path and _NOT_LOOKED_AT.search(path) is None
     return (
         path in {_SHELL_PATH, _AGENT_PATH}
+        or python.is_program(path)
+        or python.is_wanted(package, path)
         or path.startswith("boot/vmlinuz-")
         or (path.startswith("lib/x86_64-linux-gnu/") and ".so" in path)
     )
@@ -148,6 +162,8 @@ def _tree() -> Iterable[cpio.Entry]:
     # The kernel opens it for process 1 before anything is mounted.
     yield cpio.character_device("dev/console", 5, 1)
     for path, data in own_files().items():
+        if path == python.AGENT:
+            continue  # it is compiled, with the library
         program = path == "init" or path.startswith("sbin/")
         yield cpio.file(path, data, 0o755 if program else 0o644)
 
@@ -169,20 +185,32 @@ def _module_files(version: str, packed: Mapping[str, bytes]) -> Iterable[cpio.En
     yield cpio.file(f"{root}/modules.alias", kernel.alias_table(chosen).encode())
 
 
-def _needed_libraries(
-    program: bytes, libraries: Mapping[str, bytes | str]
+def _python(
+    interpreter: str, found: _Found, libraries: Mapping[str, bytes]
 ) -> Iterable[cpio.Entry]:
-    """Yield each library of the program under the name it is asked for."""
+    name = posixpath.basename(interpreter)
+    yield cpio.link("bin/python3", name)
+    # The interpreter looks for this folder to know where it is.
+    yield cpio.folder(f"lib/{name}/lib-dynload")
+    modules = found.python | {python.AGENT: python.agent()}
+    program = {interpreter: found.programs[interpreter]}
+    for path, data in python.compiled(program, libraries.items(), modules).items():
+        yield cpio.file(path, data)
+
+
+def _needed_libraries(
+    programs: Iterable[bytes], libraries: Mapping[str, bytes | str]
+) -> dict[str, bytes]:
+    """Return each library of the programs by its path in the guest."""
     by_name = {path.rpartition("/")[2]: path for path in libraries}
-    waiting, seen = elf.needed(program), set[str]()
+    waiting = [name for program in programs for name in elf.needed(program)]
+    found: dict[str, bytes] = {}
     while waiting:
         name = waiting.pop().rpartition("/")[2]
-        if name in seen:
-            continue
-        seen.add(name)
-        content = _follow(name, by_name, libraries)
-        yield cpio.file(f"lib/{name}", content, 0o755)
-        waiting += elf.needed(content)
+        if f"lib/{name}" not in found:
+            content = found[f"lib/{name}"] = _follow(name, by_name, libraries)
+            waiting += elf.needed(content)
+    return found
 
 
 def _follow(

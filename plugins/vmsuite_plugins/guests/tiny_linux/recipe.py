@@ -17,9 +17,9 @@ from vmsuite_plugins.guests.debian import (
     missing_tools,
 )
 from vmsuite_plugins.guests.image_store import ImageStore, StoredImage, digest_of
-from vmsuite_plugins.guests.tiny_linux import contents
+from vmsuite_plugins.guests.tiny_linux import contents, python
 
-FORMAT = "1"
+FORMAT = "2"
 """Raised when code beside ``files/`` changes what is built."""
 APPEND = (
     "console=ttyS0 quiet panic=0 tsc=unstable consoleblank=0 "
@@ -94,7 +94,8 @@ class TinyLinux:
 
 
 def _recipe_digest() -> str:
-    choices = repr((FORMAT, contents.KERNELS, contents.MODULES, APPEND))
+    chosen = (python.LEFT_OUT, python.ALSO, python.ENCODINGS)
+    choices = repr((FORMAT, contents.KERNELS, contents.MODULES, APPEND, chosen))
     return digest_of({"": choices, **contents.own_files()})
 
 
@@ -153,6 +154,8 @@ def _download(
     names = {
         *_kernel(archive),
         *archive.dependencies(contents.AGENT, contents.LIBRARIES),
+        *archive.dependencies(python.INTERPRETER, python.PARTS),
+        *archive.dependencies(python.LIBRARY, python.PARTS),
         contents.SHELL,
     }
     packages = archive.resolve(sorted(names))
@@ -181,6 +184,7 @@ def _facts(version: str, packages: Sequence[Package]) -> Mapping[str, str]:
         "kernel": version,
         "busybox": versions[contents.SHELL],
         "qemu-ga": versions[contents.AGENT],
+        "python": versions[python.INTERPRETER],
     }
 
 
