@@ -26,9 +26,13 @@ _CARDS = {"std": ("VGA",), "virtio": ("virtio-vga",)}
 
 @dataclass(frozen=True, slots=True)
 class Ram:
-    """A file that is the machine's memory: shared with it, or a private view of it."""
+    """A file that is the machine's memory: shared with it, or a private view of it.
 
-    descriptor: int
+    Without a file it is memory of QEMU's own, by the name that file's would have: a
+    saved state knows memory by its name.
+    """
+
+    descriptor: int | None
     shared: bool
 
 
@@ -126,8 +130,11 @@ def _mainboard(machine: Blueprint) -> Iterator[str]:
     yield from ("-m", f"size={machine.memory >> 10}K")
     if machine.ram is not None:
         shared = "on" if machine.ram.shared else "off"
-        file = f"size={machine.memory},mem-path=/proc/self/fd/{machine.ram.descriptor}"
-        yield from ("-object", f"memory-backend-file,id=ram0,{file},share={shared}")
+        kind, size = "memory-backend-ram", f"size={machine.memory}"
+        if machine.ram.descriptor is not None:
+            kind = "memory-backend-file"
+            size += f",mem-path=/proc/self/fd/{machine.ram.descriptor}"
+        yield from ("-object", f"{kind},id=ram0,{size},share={shared}")
     if machine.incoming is not None:
         yield from ("-incoming", "defer")
 

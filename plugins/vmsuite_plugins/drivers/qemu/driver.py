@@ -31,6 +31,7 @@ from vmsuite.ports import (
     Power,
     Screen,
     Shell,
+    Snapshots,
     TemplateInfo,
     Warmth,
 )
@@ -55,6 +56,7 @@ from vmsuite_plugins.drivers.qemu.resolve import (
 )
 from vmsuite_plugins.drivers.qemu.settings import QemuSettings
 from vmsuite_plugins.drivers.qemu.shells import QemuConsole, QemuShell
+from vmsuite_plugins.drivers.qemu.snapshots import QemuSnapshots
 from vmsuite_plugins.drivers.qemu.talk import QemuAgent, QemuMonitor
 from vmsuite_plugins.drivers.qemu.warm.forking import ForkFailed
 from vmsuite_plugins.drivers.qemu.warm.store import TemplateStore
@@ -64,7 +66,7 @@ from vmsuite_plugins.drivers.qemu.warm.templates import Templates
 _OF_QEMU = 96 << 20
 """Bytes that QEMU takes besides the guest's memory, most of it for translated code."""
 
-_ALWAYS = frozenset({Power, Monitor, Shell, Console, Input, Media})
+_ALWAYS = frozenset({Power, Monitor, Shell, Console, Input, Media, Snapshots})
 
 
 class QemuDriver:
@@ -209,6 +211,7 @@ class QemuDriver:
             Screen: QemuScreen(machine),
             Media: QemuMedia(machine),
             Network: QemuNetwork(machine),
+            Snapshots: QemuSnapshots(machine),
         }
         for kind in promised:
             machine.offer(kind, made[kind])

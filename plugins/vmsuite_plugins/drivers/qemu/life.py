@@ -50,7 +50,7 @@ class Life:
         trace: Trace | None,
         patience: float,
     ) -> None:
-        self._blueprint = blueprint
+        self.blueprint = blueprint
         self._environment = environment
         self._feed = feed
         self._stderr = Tail()
@@ -70,7 +70,7 @@ class Life:
 
     async def begin(self) -> None:
         """Start QEMU and connect. Raises PlatformError with what QEMU said."""
-        self._owner = asyncio.create_task(self._own(), name=self._blueprint.name)
+        self._owner = asyncio.create_task(self._own(), name=self.blueprint.name)
         await asyncio.shield(self._begun)
 
     async def run(self) -> None:
@@ -118,7 +118,7 @@ class Life:
             self.native.hang_up()
             if not self.over.done():
                 self.over.set_result(Exit(code=255))
-            for socket_path in self._blueprint.channels.values():
+            for socket_path in self.blueprint.channels.values():
                 socket_path.unlink(missing_ok=True)
 
     async def _live(self) -> None:
@@ -133,12 +133,12 @@ class Life:
                 **{name: theirs.fileno() for name, (_, theirs) in pairs.items()}
             )
             async with start(
-                command_line(self._blueprint, connections),
-                name=f"QEMU of {self._blueprint.name}",
+                command_line(self.blueprint, connections),
+                name=f"QEMU of {self.blueprint.name}",
                 env=self._environment,
                 stdout=self._stderr,
                 stderr=self._stderr,
-                pass_fds=(*connections.all, *self._blueprint.own_files),
+                pass_fds=(*connections.all, *self.blueprint.own_files),
                 grace=0,
             ) as child:
                 self.pid = child.pid
@@ -180,13 +180,13 @@ class Life:
             said = self.errors()
             last = said.strip().splitlines()[-1] if said.strip() else str(result)
             raise PlatformError(
-                f"machine {self._blueprint.name!r}: QEMU did not start: {last}",
+                f"machine {self.blueprint.name!r}: QEMU did not start: {last}",
                 evidence=said,
             ) from error
 
     async def _note_forwards(self) -> None:
         """Ask which ports the kernel gave."""
-        if not self._blueprint.forwards:
+        if not self.blueprint.forwards:
             return
         said = await self.qmp.execute(
             "human-monitor-command", {"command-line": "info usernet"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from contextlib import ExitStack
 from typing import Any, TypeVar, cast
 
 from vmsuite.errors import (
@@ -63,6 +64,8 @@ class QemuMachine:
         self.events = EventHistory()
         self.serial = SerialShell(self.console, self._type, self.keep)
         self.restarts = Restarts(self.console, linux=plan.linux)
+        self.held = ExitStack()
+        """What is let go of with the machine."""
         self._warm = False
         self._life: Life | None = None
         self._off_because = "it was not started"
@@ -167,14 +170,22 @@ class QemuMachine:
         self.restarts.begin()
         self.restarts.ready()
 
-    async def power_off(self, because: str) -> None:
-        """Pull the plug; nothing if it is off."""
+    def restored(self, facts: Mapping[str, str]) -> None:
+        """Learn that the guest goes on as it was when a snapshot was taken: ready."""
+        self.note(facts)
+        self.restarts.ready()
+
+    async def power_off(self, because: str, *, flush: bool = True) -> None:
+        """Pull the plug; nothing if it is off. Without ``flush``, its disks are lost.
+
+        Raises nothing.
+        """
         life = self._life
         if life is None:
             return
         self._asked_off = True
         self._off_because = because
-        await life.quit()
+        await (life.quit() if flush else life.end())
         self._life = None
 
     def expect_off(self, because: str) -> None:
@@ -193,6 +204,7 @@ class QemuMachine:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        self.held.close()
         self.console.close()
         if self._trace is not None:
             self._trace.close()
@@ -288,14 +300,19 @@ class QemuMachine:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _begin_boot(self, life: Life) -> None:
-        """Forget what was before the guest began to boot, and wait for it anew."""
+    def forget(self) -> None:
+        """Forget what became of the guest: another one boots, or goes on."""
         self._crash.forget()
         if self._loss.done():
             self._loss = asyncio.get_running_loop().create_future()
         if self._boot is not None:
             self._boot.cancel()
+            self._boot = None
         self.restarts.begin()
+
+    def _begin_boot(self, life: Life) -> None:
+        """Forget what was before the guest began to boot, and wait for it anew."""
+        self.forget()
         self._boot = asyncio.create_task(await_ready(self, life, self.console.mark()))
         self._boot.add_done_callback(self._booted)
 

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 from vmsuite.errors import PlatformError
 from vmsuite_plugins.drivers.qemu.overlays import DiskImage, write_overlay
+
+T = TypeVar("T")
+
+
+async def to_the_end(work: Callable[[], T]) -> T:
+    """Do it in a thread; when cancelled, still wait for its end.
+
+    A thread must not go on with descriptors that were closed meanwhile: their numbers
+    may be other files' by then.
+    """
+    doing = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait({doing})
+        raise
 
 
 class OwnFiles:
@@ -41,6 +59,10 @@ class OwnFiles:
         except OSError as error:
             raise self._trouble(error) from error
         return file.fileno()
+
+    def empty(self) -> int:
+        """Return the descriptor of an empty file. Raises PlatformError."""
+        return self._file().fileno()
 
     def close(self) -> None:
         """Let them go."""

@@ -49,7 +49,7 @@ def write_copy(descriptor: int, path: Path) -> int:
     """
     target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        _copy(descriptor, target)
+        copy(descriptor, target)
     finally:
         os.close(target)
     return checksum(descriptor)
@@ -66,7 +66,7 @@ def read_copy(path: Path, expected: int) -> int:
     source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     target = create(path.name)
     try:
-        _copy(source, target)
+        copy(source, target)
         os.posix_fadvise(source, 0, 0, os.POSIX_FADV_DONTNEED)
         _check(target, path, expected)
         seal(target)
@@ -122,7 +122,8 @@ def _zeros(count: int, value: int) -> int:
 _NOTHING = memoryview(bytes(1 << 18))
 
 
-def _copy(source: int, target: int) -> None:
+def copy(source: int, target: int) -> None:
+    """Make an empty file what another is, holes as holes; blocks. Raises OSError."""
     size = os.fstat(source).st_size
     os.ftruncate(target, size)
     for begin, end in _data(source, size):

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vmsuite.errors import PlatformError
 from vmsuite_plugins.protocols.racing import first
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vmsuite.model import Json
-    from vmsuite_plugins.drivers.qemu.machine import QemuMachine
+    from vmsuite_plugins.drivers.qemu.life import Life
+    from vmsuite_plugins.protocols.qmp import EventHistory
+
+
+class Migrating(Protocol):
+    """A machine, as far as its state can be saved and loaded."""
+
+    name: str
+    events: EventHistory
+
+    def life(self) -> Life:
+        """Return its process's connections."""
+
+    async def monitor(
+        self, command: str, arguments: Mapping[str, Json] | None = None
+    ) -> Json:
+        """Run a QMP command."""
+
+    async def happened(self, name: str, data: Mapping[str, Json]) -> Json:
+        """Wait for an event of the monitor."""
+
 
 WITHOUT_MEMORY = "x-ignore-shared"
 """Capability: memory that is a shared file is not part of the state."""
@@ -20,7 +42,7 @@ _UNLIMITED = 1 << 40
 
 
 async def save_state(
-    machine: QemuMachine, descriptor: int, capabilities: Sequence[str] = ()
+    machine: Migrating, descriptor: int, capabilities: Sequence[str] = ()
 ) -> None:
     """Write what the machine is into a file; afterwards it stands still.
 
@@ -41,7 +63,7 @@ async def save_state(
 
 
 async def load_state(
-    machine: QemuMachine, descriptor: int, capabilities: Sequence[str] = ()
+    machine: Migrating, descriptor: int, capabilities: Sequence[str] = ()
 ) -> None:
     """Let a machine that waits for a state take this one; it stands still.
 
@@ -54,14 +76,16 @@ async def load_state(
         raise PlatformError(f"machine {machine.name!r}: its saved state was not taken")
 
 
-async def _set(machine: QemuMachine, capabilities: Sequence[str]) -> None:
+async def _set(machine: Migrating, capabilities: Sequence[str]) -> None:
     while machine.events.take("MIGRATION", {}):
         pass  # of an earlier one
-    wanted = [{"capability": name, "state": True} for name in ("events", *capabilities)]
+    # One that the machine was forked with must not stay on by itself.
+    states = {WITHOUT_MEMORY: False, **dict.fromkeys(("events", *capabilities), True)}
+    wanted = [{"capability": name, "state": on} for name, on in states.items()]
     await machine.monitor("migrate-set-capabilities", {"capabilities": wanted})
 
 
-async def _ended(machine: QemuMachine) -> str:
+async def _ended(machine: Migrating) -> str:
     """Wait until a state is saved or loaded; return ``completed`` or ``failed``."""
 
     async def status(word: str) -> str:
