@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from vmsuite_plugins.drivers.qemu.machine import QemuMachine
 
 _ENDS_WITHIN = 10.0
-"""Seconds for QEMU to call off the saving of a state."""
+"""Seconds for QEMU to finish the saving of a state, or to call it off."""
 
-_LOOK_AGAIN = 0.02
+_LOOK_AGAIN = 0.005
+_UNDER_WAY = {"setup", "active", "device", "pre-switchover", "cancelling"}
 
 
 @asynccontextmanager
@@ -37,10 +38,10 @@ async def standing_still(machine: QemuMachine, descriptor: int) -> AsyncIterator
         )
     status = await machine.monitor("query-status")
     running = bool(status["running"])
-    if status["status"] == "postmigrate":
+    if status["status"] in {"finish-migrate", "postmigrate"}:
         # It was saved while it was paused, and QEMU saves no machine twice. A moment
         # of life makes it another.
-        await machine.monitor("cont")
+        await _go_on(machine)
     try:
         try:
             await save_state(machine, descriptor)
@@ -54,17 +55,36 @@ async def standing_still(machine: QemuMachine, descriptor: int) -> AsyncIterator
         yield running
     finally:
         if running:
-            await machine.monitor("cont")
+            await _go_on(machine)
+
+
+async def _go_on(machine: QemuMachine) -> None:
+    """Let it run. What was saved completely may take a moment more to be so."""
+    await _while(machine, "query-status", {"finish-migrate"})
+    await machine.monitor("cont")
 
 
 async def _call_off(machine: QemuMachine) -> None:
     """End a saving that is under way. Raises PlatformError if the machine is gone."""
     await machine.monitor("migrate_cancel")
-    async with asyncio.timeout(_ENDS_WITHIN):
-        # No event tells of it where there was nothing to be called off.
-        while _under_way(await machine.monitor("query-migrate", audit=False)):  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_AGAIN)
+    await _while(machine, "query-migrate", _UNDER_WAY)
 
 
-def _under_way(said: dict[str, object]) -> bool:
-    return said.get("status") not in {None, "none", "completed", "failed", "cancelled"}
+async def _while(machine: QemuMachine, query: str, states: Collection[str]) -> str:
+    """Wait while the monitor's answer is one of these; return what it is then.
+
+    Raises PlatformError if that takes too long.
+    """
+    try:
+        async with asyncio.timeout(_ENDS_WITHIN * machine.context.timeout_factor):
+            while True:
+                said = await machine.monitor(query, audit=False)
+                status = str(said.get("status"))
+                if status not in states:
+                    return status
+                # No event tells of it, or none where there was nothing to wait for.
+                await asyncio.sleep(_LOOK_AGAIN)
+    except TimeoutError:
+        raise PlatformError(
+            f"machine {machine.name!r}: QEMU does not finish saving it ({status})"
+        ) from None
