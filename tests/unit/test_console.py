@@ -67,6 +67,8 @@ def test_each_case_gets_one_line_and_a_failure_its_reason() -> None:
     ("case", "line"),
     [
         (ToldCase(name="x"), "PASS  smoke/x  1.23s"),
+        (ToldCase(name="x", waited=0.9), "PASS  smoke/x  1.23s"),
+        (ToldCase(name="x", waited=1.1), "PASS  smoke/x  1.23s  (waited 1.1s)"),
         (
             ToldCase(name="x", before=[Outcome.FAILED]),
             "PASS  smoke/x  1.23s  (flaky: passed at attempt 2)",

@@ -88,6 +88,7 @@ def _ended(event: CaseFinished, case: Running | None) -> Ended:
         key=event.case,
         outcome=event.outcome,
         duration=event.duration,
+        waited=event.waited,
         message=event.message or (last.message if last else ""),
         attempts=max(1, len(case.attempts) if case else 1),
         allow_failure=case.started.allow_failure if case else False,

@@ -34,6 +34,8 @@ _INDENT = "      "
 _EVIDENCE_LINES = 10
 _LONGEST_LINE = 500
 _NAMED_AT_MOST = 10
+_WAITING_TOLD = 1.0
+"""Seconds a case waited for its machines from which on that is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class Ended:
     key: str
     outcome: Outcome
     duration: float
+    waited: float = 0.0
     message: str = ""
     attempts: int = 1
     allow_failure: bool = False
@@ -62,6 +65,8 @@ def headline(ended: Ended) -> tuple[str, str]:
     words = [one_line(ended.key)]
     if ended.outcome is not Outcome.SKIPPED:
         words.append(show_duration(ended.duration))
+    if ended.waited >= _WAITING_TOLD:
+        words.append(f"(waited {show_duration(ended.waited)})")
     if ended.outcome in {Outcome.SKIPPED, Outcome.XFAILED} and ended.message:
         words.append(one_line(ended.message))
     if ended.outcome is Outcome.PASSED and ended.attempts > 1:

@@ -54,6 +54,7 @@ class ToldCase:
     output: Json = None
     attachments: Sequence[str] = ()
     metrics: Json = None
+    waited: float = 0.0
 
 
 def events_of_run(
@@ -126,6 +127,7 @@ def _events(key: str, case: ToldCase) -> Iterator[Event]:
         case=key,
         outcome=case.outcome,
         duration=1.234,
+        waited=case.waited,
         message=case.message,
         metrics=case.metrics,
     )
