@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,8 @@ from vmsuite.testing.contracts import Stand, standing
 from vmsuite_plugins.drivers.qemu.firmware import find_uefi
 from vmsuite_plugins.guests.tiny_linux.recipe import TinyLinux
 from vmsuite_plugins.protocols.native_agent import PORT_NAME as NATIVE
+from vmsuite_plugins.protocols.native_agent import NativeAgent
+from vmsuite_plugins.protocols.wake_script import wake_by_shell
 
 if TYPE_CHECKING:
     from tests.vm.conftest import Lab
@@ -186,6 +190,117 @@ def test_the_agent_comes_back_when_it_is_killed(stand: Stand) -> None:
         )
         after = await console.until(re.compile(r"now (\d+)\."), since=mark)
         assert before.strip() not in after
+
+    stand.run(use())
+
+
+def native(machine: Machine) -> NativeAgent:
+    """Return the driver's own connection, which no capability offers."""
+    agent = machine._life.native  # type: ignore[attr-defined] # a driver's private part
+    assert isinstance(agent, NativeAgent)
+    return agent
+
+
+LONG_AGO = 1_000_000_000 * 10**9
+"""In 2001, in nanoseconds."""
+
+
+def test_the_native_agent_sets_the_clock_and_reseeds_the_pool(stand: Stand) -> None:
+    async def use() -> None:
+        agent = native(stand.machine)
+        assert (await agent.hello()).root
+        woken = await agent.wake(clock_ns=LONG_AGO, entropy=os.urandom(64))
+        assert (woken.clock_set, woken.reseeded) == (True, True)
+        assert await sh(stand.machine, "date -u +%Y") == "2001\n"
+        left = await agent.wake(clock_ns=None, entropy=os.urandom(16))
+        assert left.guest_ns < LONG_AGO + 600 * 10**9
+        woken = await agent.wake(clock_ns=time.time_ns(), entropy=os.urandom(64))
+        assert abs(woken.guest_ns - time.time_ns()) < 60 * 10**9
+
+    stand.run(use())
+
+
+def test_the_native_agent_comes_back_when_it_is_killed(stand: Stand) -> None:
+    async def use() -> None:
+        before = await native(stand.machine).hello()
+        # The script's own name is on its command line: ask by number.
+        await sh(stand.machine, f"kill -9 {before.pid}")
+        after = await native(stand.machine).hello()
+        while after.pid == before.pid:  # asked before it died
+            after = await native(stand.machine).hello()
+
+    stand.run(use())
+
+
+def test_scripts_of_users_find_a_python_with_the_usual_modules(stand: Stand) -> None:
+    async def use() -> None:
+        script = (
+            "import fcntl, json, os, pathlib, random, re, select, socket, struct, "
+            "subprocess, sys, tempfile, threading, time; "
+            "print(json.dumps({'is': re.sub('a', 'b', 'abc')}))"
+        )
+        assert await sh(stand.machine, f'python3 -c "{script}"') == '{"is": "bbc"}\n'
+
+    stand.run(use())
+
+
+class Limited:
+    """A guest's shell whose commands run with other rights or another PATH."""
+
+    def __init__(self, shell: Shell, *before: str, path: str = "/sbin:/bin") -> None:
+        self._shell, self._before, self._path = shell, before, path
+
+    async def execute(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        cwd: str | None = None,
+        limit: int = 16 << 20,
+    ) -> CommandResult:
+        return await self._shell.execute(
+            [*self._before, *argv],
+            env={"PATH": self._path},
+            stdin=stdin,
+            cwd=cwd,
+            limit=limit,
+        )
+
+    async def put_file(self, content: bytes, path: str, mode: int) -> None:
+        raise NotImplementedError
+
+    async def get_file(self, path: str, limit: int = 64 << 20) -> bytes:
+        raise NotImplementedError
+
+
+def test_without_the_native_agent_a_script_wakes_the_guest(stand: Stand) -> None:
+    async def use() -> None:
+        shell = stand.capability(Shell)
+        woken = await wake_by_shell(shell, clock_ns=LONG_AGO, entropy=os.urandom(64))
+        assert (woken.clock_set, woken.reseeded) == (True, True)
+        assert await sh(stand.machine, "date -u +%Y") == "2001\n"
+
+        # Without python3 and perl:
+        await sh(
+            stand.machine,
+            "mkdir /tmp/few; for tool in sh uname tr date; "
+            'do ln -s /bin/busybox "/tmp/few/$tool"; done',
+        )
+        poor = Limited(shell, path="/tmp/few")
+        now = time.time_ns()
+        woken = await wake_by_shell(poor, clock_ns=now, entropy=os.urandom(64))
+        assert woken.clock_set
+        assert abs(woken.guest_ns - now) < 60 * 10**9
+        assert woken.pool_error == "mixed: the guest has neither python3 nor perl"
+
+        # Without rights:
+        drop = "import os, sys; os.setuid(65534); os.execvp(sys.argv[1], sys.argv[1:])"
+        nobody = Limited(shell, "python3", "-c", drop)
+        woken = await wake_by_shell(nobody, clock_ns=LONG_AGO, entropy=os.urandom(64))
+        assert woken.clock_error == "failed: Operation not permitted"
+        assert woken.pool_error == "mixed: Operation not permitted"
+        assert abs(woken.guest_ns - now) < 60 * 10**9
 
     stand.run(use())
 

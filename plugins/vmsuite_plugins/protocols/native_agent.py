@@ -122,12 +122,13 @@ class NativeAgent:
         Raises Unreachable after ``patience``, CheckFailed if it speaks otherwise.
         """
         said = _values(await self._ask(wire.HELLO, b"", again=_AGAIN))
+        asked = "native agent hello"
         return Hello(
-            protocol=_number("hello", said, "protocol"),
+            protocol=_number(asked, said, "protocol"),
             features=frozenset(said.get("features", "").split()),
             python=said.get("python", ""),
             kernel=said.get("kernel", ""),
-            pid=_number("hello", said, "pid"),
+            pid=_number(asked, said, "pid"),
             root=said.get("root") == "yes",
         )
 
@@ -150,15 +151,7 @@ class NativeAgent:
         """
         flags = 0 if clock_ns is None else wire.SET_CLOCK
         head = wire.WAKE_HEAD.pack(flags, clock_ns or 0)
-        said = _values(await self._ask(wire.WAKE, head + entropy))
-        clock, pool = said.get("clock", ""), said.get("pool", "")
-        return Woken(
-            clock_set=clock == "set",
-            clock_error="" if clock in {"set", "left"} else clock or "not told",
-            reseeded=pool == "reseeded",
-            pool_error="" if pool == "reseeded" else pool or "not told",
-            guest_ns=_number("wake", said, "now"),
-        )
+        return woken("native agent", await self._ask(wire.WAKE, head + entropy))
 
     async def close(self) -> None:
         """Let go of the connection; a question that waits ends as Unreachable."""
@@ -250,6 +243,19 @@ class NativeAgent:
             self._waiting.answer.set_exception(Unreachable(why))
 
 
+def woken(who: str, payload: bytes) -> Woken:
+    """Return what the answer to a wake says. Raises CheckFailed if it says nothing."""
+    said = _values(payload)
+    clock, pool = said.get("clock", ""), said.get("pool", "")
+    return Woken(
+        clock_set=clock == "set",
+        clock_error="" if clock in {"set", "left"} else clock[:500] or "not told",
+        reseeded=pool == "reseeded",
+        pool_error="" if pool == "reseeded" else pool[:500] or "not told",
+        guest_ns=_number(f"{who} wake", said, "now"),
+    )
+
+
 def _values(payload: bytes) -> dict[str, str]:
     lines = payload.decode(errors="replace").splitlines()
     return {name: value for name, _, value in (line.partition("=") for line in lines)}
@@ -259,5 +265,5 @@ def _number(question: str, said: dict[str, str], name: str) -> int:
     text = said.get(name, "")
     # Neither a sign nor digits without end: a guest is not to be believed.
     if not (text.isascii() and text.isdecimal() and len(text) <= 20):
-        raise CheckFailed(f"native agent {question}: {name} is {text[:40]!r}")
+        raise CheckFailed(f"{question}: {name} is {text[:40]!r}")
     return int(text)
