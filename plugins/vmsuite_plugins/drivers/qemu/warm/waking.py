@@ -7,6 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from vmsuite.errors import CheckFailed
+from vmsuite_plugins.protocols.wake_script import wake_by_shell
+
 if TYPE_CHECKING:
     from vmsuite.ports import Shell
     from vmsuite_plugins.drivers.qemu.life import Life
@@ -21,20 +24,20 @@ async def wake(
 ) -> Mapping[str, str]:
     """Reseed the guest's random pool and set its clock; return what to know of it.
 
-    Through our own agent, else through ``shell``; where there is neither, nothing can
-    be done and the facts say so.
-
-    Raises:
-        CheckFailed: the guest refuses.
-        Unreachable: it does not answer.
-
+    Through our own agent, else through ``shell``; where neither can, the facts say so.
+    Raises Unreachable if the guest does not answer.
     """
     entropy = secrets.token_bytes(_ENTROPY)
-    if saved.native:
-        clock = time.time_ns() if set_clock else None
-        woken = await life.native.wake(clock_ns=clock, entropy=entropy)
-    else:
-        return {"fork_note": "nothing in the guest could set its clock or reseed it"}
+    now = time.time_ns() if set_clock else None
+    try:
+        if saved.native:
+            woken = await life.native.wake(clock_ns=now, entropy=entropy)
+        elif shell is not None:
+            woken = await wake_by_shell(shell, clock_ns=now, entropy=entropy)
+        else:
+            return {"fork_note": "nothing in the guest can set its clock or reseed it"}
+    except CheckFailed as error:
+        return {"fork_note": error.message}
     return _told(woken)
 
 
