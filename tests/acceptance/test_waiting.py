@@ -264,7 +264,7 @@ def test_jobs_auto_is_found_when_the_run_begins_and_told(lab: Lab) -> None:
     )
     assert run.exit_code == 0
     log = (run.suites[0].folder / "suite.log").read_text()
-    assert "--jobs auto: up to 1 cases at once" in log
+    assert "--jobs auto: as if --jobs 1, for " in log
     assert "768 MiB of memory for machines" in log
 
 

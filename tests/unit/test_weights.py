@@ -76,3 +76,7 @@ def test_as_many_cases_run_at_once_as_cores_and_memory_bear(
     cases: list[Case], jobs: int
 ) -> None:
     assert auto_jobs(cases, DRIVERS, budget=1000, processors=2) == jobs
+
+
+def test_a_driver_that_cannot_weigh_a_machine_leaves_it_at_its_memory() -> None:
+    assert weight_of(spec("knowing", memory=5), DRIVERS) == 5

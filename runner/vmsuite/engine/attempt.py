@@ -97,13 +97,13 @@ async def _body(
     """Wait for the machines' turn, then do everything the case's own time pays for;
     return why it did not pass.
     """
-    case = state.case
+    case, asked = state.case, state.services.clock()
     try:
         async with (
             state.tripwire.guard(),
             countdown(state.info.timeout, f"case {case.name!r}") as start,
         ):
-            begin = _beginning(state, around, start)
+            begin = _beginning(state, around, asked, start)
             if case.machines:
                 await stack.enter_async_context(around.stock.lease(state, begin))
             else:
@@ -116,16 +116,17 @@ async def _body(
                 await run_steps(state, case.steps, "", Lane())
             await companions.finish()
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        if not state.begun:
+            state.waited = state.services.clock() - asked
         return explained(error)
     return None
 
 
 def _beginning(
-    state: AttemptState, around: Controls, start: Callable[[], None]
+    state: AttemptState, around: Controls, asked: float, start: Callable[[], None]
 ) -> Callable[[], None]:
     """Return what is called when the case has all it waited for."""
     clock = state.services.clock
-    asked = clock()
 
     def begin() -> None:
         if state.begun:

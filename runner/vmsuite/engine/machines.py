@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,16 +53,17 @@ class _Lease:
     begin: Callable[[], None]
     """Called when the first machine begins to start: the case's time runs from then."""
     actors: dict[str, MachineActor | Spare] = field(default_factory=dict)
-    told: bool = False
+    told: set[str] = field(default_factory=set)
 
-    def waits(self, why: str) -> None:
-        """Say once that the case waits."""
-        if not self.told:
-            self.told = True
-            for name in self.state.case.machines:
-                self.state.services.emit(
+    def waits(self, names: Iterable[str], why: str) -> None:
+        """Say once of each machine that it is waited for."""
+        emit, case = self.state.services.emit, self.state.key
+        for name in names:
+            if name not in self.told:
+                self.told.add(name)
+                emit(
                     MachineChanged(
-                        case=self.state.key, machine=name, state="waiting", message=why
+                        case=case, machine=name, state="waiting", message=why
                     )
                 )
 
@@ -124,10 +125,10 @@ class Stock:
         }
         async with AsyncExitStack() as stack:
             # Sorted, so that no two cases each hold what the other waits for.
-            for key in sorted(kept):
+            for key, name in sorted(kept.items()):
                 lock = self._locks.setdefault(key, asyncio.Lock())
                 if lock.locked():
-                    lease.waits("another case uses it")
+                    lease.waits([name], "another case uses it")
                 await stack.enter_async_context(lock)
             for key, name in kept.items():
                 await self._discard_if_gone(key)
@@ -142,7 +143,7 @@ class Stock:
                 state.case.name,
                 weights,
                 lambda: self._prefetch.shares(state.key),
-                lambda: lease.waits("for memory of the host"),
+                lambda: lease.waits(weights, "for memory of the host"),
             )
             yield await stack.enter_async_context(turn)
 
@@ -193,7 +194,7 @@ class Stock:
         else:
             async with self._starts.place(
                 self._patience(lease.state, actor.spec),
-                waits=lambda: lease.waits("for others that are starting"),
+                waits=lambda: lease.waits([name], "others are starting"),
             ):
                 lease.begin()
                 machines[name] = await actor.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ from vmsuite.engine.starts import Starts
 from vmsuite.events import Emit, Event, LogLine
 from vmsuite.model import MachineSpec
 from vmsuite.ports import Machine
+
+_log = logging.getLogger(__name__)
 
 HELD_AT_MOST = 10_000
 """Events of one machine that wait for its case; what comes then is left out."""
@@ -209,16 +212,17 @@ class Prefetch:
     async def _close(self, ahead: _Ahead) -> None:
         key = ahead.tenant.key
         spares = ahead.spares.values()
-        # How each ended is nobody's news; that it ended is all.
-        await asyncio.gather(
-            *(spare.stop() for spare in spares), return_exceptions=True
-        )
+        stops = (spare.stop() for spare in spares)
+        for ended in await asyncio.gather(*stops, return_exceptions=True):
+            if isinstance(ended, Exception):  # no case to tell it to
+                _log.warning("a machine started ahead for %s: %s", key, ended)
         shutil.rmtree(ahead.tenant.info.artifact_dir, ignore_errors=True)
-        if self._ahead.get(key) is ahead:
-            del self._ahead[key]
+        # While it is still known: whom this lets in may ask for the rest of it.
         for spare in spares:
             if not spare.share.adopted:
                 spare.share.free()
+        if self._ahead.get(key) is ahead:
+            del self._ahead[key]
 
     async def close(self) -> None:
         """End everything that no case took."""

@@ -95,7 +95,7 @@ class Schedule:
         drivers = self.services.registry.drivers
         jobs = auto_jobs(cases, drivers, budget, processors)
         text = (
-            f"--jobs auto: up to {jobs} cases at once on {processors} processors, "
+            f"--jobs auto: as if --jobs {jobs}, for {processors} processors, "
             f"with {show_size(budget)} of memory for machines"
         )
         self.services.emit(LogLine(text=text))

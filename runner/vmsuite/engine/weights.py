@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 
 from vmsuite.model import Case, MachineSpec
 from vmsuite.ports import Driver, Weighing
+
+_log = logging.getLogger(__name__)
 
 _UNKNOWN = 256 << 20
 """Bytes that a machine counts which does not say how much memory it has."""
@@ -19,7 +22,10 @@ def weight_of(spec: MachineSpec, drivers: Mapping[str, Driver]) -> int:
     """Return the bytes of host memory that one more such machine will take."""
     driver = drivers[spec.driver]
     if isinstance(driver, Weighing):
-        return max(0, driver.weight(spec))
+        try:
+            return max(0, driver.weight(spec))
+        except Exception:  # noqa: BLE001 - a plugin may raise anything
+            _log.exception("driver %s cannot weigh %s", spec.driver, spec.name)
     memory = getattr(spec.settings, "memory", None)
     return memory if isinstance(memory, int) and memory > 0 else _UNKNOWN
 
