@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmsuite.errors import CheckFailed, PlatformError
+from vmsuite.errors import CheckFailed, PlatformError, Unreachable
 from vmsuite.events import LogLine, Notice
 from vmsuite.ports import Warmth
 from vmsuite_plugins.drivers.qemu.own_files import OwnFiles
@@ -131,6 +131,8 @@ class Templates:
         template = await self._make(digest, plan, context)
         try:
             async with self.forked(plan, context, template) as machine:
+                if template.saved.agent:
+                    await _answers(machine)
                 pid = int(machine.facts["pid"])
                 memory = await asyncio.to_thread(_own_memory, pid)
         except ForkFailed as why:
@@ -162,6 +164,16 @@ class Templates:
         finally:
             memory.close()
             files.close()
+
+
+async def _answers(machine: QemuMachine) -> None:
+    """See whether QEMU's guest agent goes on in a fork, too."""
+    agent = await machine.agent()
+    try:
+        async with asyncio.timeout(agent.patience):
+            await agent.greet()
+    except (TimeoutError, Unreachable) as error:
+        raise ForkFailed("the guest's agent does not answer in a fork") from error
 
 
 async def _saved(machine: QemuMachine, memory: MemoryFiles) -> Saved:
