@@ -134,7 +134,10 @@ def _remove(folder: OwnFolder, work: _Work) -> None:
         # Killed before it could be noted, so before anything was put into it.
         _attempt(folder.path.rmdir, folder.path, work)
     else:
-        _attempt(lambda: shutil.rmtree(folder.path), folder.path, work)
+        # The guard may be at it, too, so that something is gone when its turn comes.
+        shutil.rmtree(folder.path, ignore_errors=True)
+        if folder.there:
+            _attempt(lambda: shutil.rmtree(folder.path), folder.path, work)
     if not folder.there:
         work.folders.append(folder.path)
 
