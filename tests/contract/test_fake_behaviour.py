@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import pytest
 
 from vmsuite.errors import (
-    CheckFailed,
     GuestCrashed,
     MachineLost,
     NotReady,
@@ -226,19 +225,6 @@ def test_a_driver_may_find_trouble_in_planning() -> None:
 def test_a_process_may_refuse_to_start() -> None:
     with pytest.raises(PlatformError, match="'vm-001': no such binary"):
         with_fake({"start_fails": "no such binary"}, ready)
-
-
-def test_a_snapshot_brings_the_files_back() -> None:
-    async def story(machine: FakeMachine) -> bytes:
-        shell, snapshots = machine.shell, machine.capability(Snapshots)
-        await snapshots.save("before")
-        await shell.put_file(b"new", "/a", 0o644)
-        await snapshots.restore("before")
-        with pytest.raises(CheckFailed, match="'never'"):
-            await snapshots.restore("never")
-        return await shell.get_file("/a")
-
-    assert with_fake({"files": {"/a": "old"}}, story) == b"old"
 
 
 @pytest.mark.parametrize(

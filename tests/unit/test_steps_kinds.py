@@ -24,6 +24,7 @@ connect disconnect start shutdown destroy reboot reset pause resume send_key
 send_keyboard send_mouse_click send_mouse_move send_mouse_double_click send_mouse_drag
 send_mouse_scroll send_mouse_down send_mouse_up screenshot execute_command put_file
 get_file serial_send channel_send qmp qga insert_media eject_media set_link wait_event
+snapshot restore
 """
 
 

@@ -41,6 +41,14 @@ from vmsuite.ports.machines import (
     MachineContext,
     Preparation,
 )
+from vmsuite.ports.saved import (
+    STATE_FILE,
+    STATE_FOLDER,
+    Desk,
+    Revived,
+    Reviving,
+    Saving,
+)
 from vmsuite.ports.steps import (
     CaseInfo,
     StepContext,
@@ -53,11 +61,14 @@ from vmsuite.ports.templates import (
 )
 
 __all__ = [
+    "STATE_FILE",
+    "STATE_FOLDER",
     "CaseInfo",
     "ChannelStream",
     "Channels",
     "CommandResult",
     "Console",
+    "Desk",
     "Diagnosis",
     "Dialect",
     "Doctor",
@@ -80,6 +91,9 @@ __all__ = [
     "Power",
     "Preparation",
     "Reporter",
+    "Revived",
+    "Reviving",
+    "Saving",
     "Screen",
     "Shell",
     "Snapshots",

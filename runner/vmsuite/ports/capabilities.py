@@ -224,10 +224,24 @@ class Observer(Protocol):
 
 @runtime_checkable
 class Snapshots(Protocol):
-    """Save and restore the whole machine inside a case."""
+    """Save and restore the whole machine inside a case.
+
+    Memory, devices, disks, firmware variables: all is as it was; but the guest's clock
+    is set, no modifier key is held, and connections from and to it have ended. Ports
+    of the host that are forwarded may be others.
+    """
 
     async def save(self, name: str) -> None:
-        """Keep the state under a name."""
+        """Keep the state under a name, in place of what had it; the guest runs on.
+
+        Raises:
+            CheckFailed: a device of the machine cannot be saved; the message names it.
+            PlatformError: the machine is off, or there is no room.
+
+        """
 
     async def restore(self, name: str) -> None:
-        """Go back to it."""
+        """Go back to a state, as often as one likes; also if it is off or crashed.
+
+        Raises CheckFailed if no snapshot of this machine has the name.
+        """

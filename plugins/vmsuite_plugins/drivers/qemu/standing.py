@@ -75,6 +75,7 @@ async def _while(machine: QemuMachine, query: str, states: Collection[str]) -> s
 
     Raises PlatformError if that takes too long.
     """
+    status = "?"
     try:
         async with asyncio.timeout(_ENDS_WITHIN * machine.context.timeout_factor):
             while True:

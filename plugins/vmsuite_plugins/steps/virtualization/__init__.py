@@ -14,11 +14,13 @@ from vmsuite_plugins.steps.virtualization import (
     screen,
     selection,
     serial_console,
+    snapshots,
 )
 
 KINDS: tuple[type[StepKind], ...] = (
     *selection.KINDS,
     *power.KINDS,
+    *snapshots.KINDS,
     *keyboard.KINDS,
     *mouse.KINDS,
     *screen.KINDS,

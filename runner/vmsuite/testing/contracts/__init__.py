@@ -32,6 +32,7 @@ from vmsuite.testing.contracts.machine import (
 )
 from vmsuite.testing.contracts.monitor import GuestAgentContract, MonitorContract
 from vmsuite.testing.contracts.shell import FilesContract, ShellContract
+from vmsuite.testing.contracts.snapshots import SavingContract, SnapshotsContract
 from vmsuite.testing.contracts.stand import Stand, standing
 
 __all__ = [
@@ -47,8 +48,10 @@ __all__ = [
     "MonitorContract",
     "NetworkContract",
     "PowerContract",
+    "SavingContract",
     "ScreenContract",
     "ShellContract",
+    "SnapshotsContract",
     "Stand",
     "standing",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 import zlib
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from pathlib import Path
 
 from vmsuite.errors import CheckFailed, PlatformError
 from vmsuite.keys import KEYS
-from vmsuite.ports import KeyPress, PointerEvent
+from vmsuite.ports import STATE_FILE, KeyPress, PointerEvent
+from vmsuite.testing.fake.shell import FakeShell
 from vmsuite.testing.fake.vitals import Vitals
 
 _BUTTONS = frozenset(("left", "middle", "right", "side", "extra"))
@@ -121,20 +123,46 @@ class FakeMedia:
 class FakeSnapshots:
     """Keeps the guest's files under names."""
 
-    def __init__(self, vitals: Vitals, files: dict[str, bytes]) -> None:
+    def __init__(self, vitals: Vitals, shell: FakeShell) -> None:
         self._vitals = vitals
-        self._files = files
-        self._saved: dict[str, dict[str, bytes]] = {}
+        self._shell = shell
+        self._saved: dict[str, tuple[str, dict[str, bytes]]] = {}
 
     async def save(self, name: str) -> None:
         """Keep them."""
         self._vitals.require_on("save a snapshot")
-        self._saved[name] = dict(self._files)
+        self._saved[name] = (self._vitals.state, dict(self._shell.files))
 
     async def restore(self, name: str) -> None:
         """Bring them back."""
-        self._vitals.require_on("restore a snapshot")
         if name not in self._saved:
             raise CheckFailed(f"no snapshot is called {name!r}")
-        self._files.clear()
-        self._files.update(self._saved[name])
+        state, files = self._saved[name]
+        self._shell.become(files, {})
+        self._vitals.revive()
+        if state == "paused":
+            self._vitals.pause()
+
+
+class FakeSaving:
+    """Writes the guest's files into a folder; ``fails`` says why it cannot."""
+
+    def __init__(self, vitals: Vitals, shell: FakeShell, fails: str = "") -> None:
+        self._vitals = vitals
+        self._fails = fails
+        self._shell = shell
+
+    async def save_to(self, folder: Path) -> None:
+        """Write them."""
+        if self._vitals.state == "off":
+            self._vitals.require_on("save its state")
+        if self._fails:
+            raise PlatformError(self._fails)
+        files = self._shell.files
+        about = {
+            "driver": "fake",
+            "name": self._vitals.name,
+            "state": self._vitals.state,
+            "files": {path: data.decode("latin-1") for path, data in files.items()},
+        }
+        (folder / STATE_FILE).write_text(json.dumps(about), encoding="utf-8")

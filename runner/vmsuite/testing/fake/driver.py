@@ -14,11 +14,20 @@ from vmsuite.errors import PlatformError
 from vmsuite.events import Event
 from vmsuite.findings import Finding
 from vmsuite.model import NOWHERE, MachineSpec
-from vmsuite.ports import GuestRecipe, Machine, MachineContext, TemplateInfo, Warmth
+from vmsuite.ports import (
+    Desk,
+    GuestRecipe,
+    Machine,
+    MachineContext,
+    Revived,
+    TemplateInfo,
+    Warmth,
+)
 from vmsuite.testing.fake.console import FakeConsole
 from vmsuite.testing.fake.machine import OFFERED, FakeMachine
 from vmsuite.testing.fake.monitor import FakeAgent, FakeMonitor
 from vmsuite.testing.fake.power import FakePower
+from vmsuite.testing.fake.revived import revive
 from vmsuite.testing.fake.settings import FakeSettings
 from vmsuite.testing.fake.shell import Answering, FakeShell
 from vmsuite.testing.fake.templates import (
@@ -107,6 +116,10 @@ class FakeDriver:
     ) -> AbstractAsyncContextManager[Machine]:
         """Start a machine and stop it in the end."""
         return self._open(spec, context)
+
+    def revive(self, folder: Path, desk: Desk) -> AbstractAsyncContextManager[Revived]:
+        """Let a saved machine go on."""
+        return revive(folder, desk)
 
     # --- templates ------------------------------------------------------------------
 

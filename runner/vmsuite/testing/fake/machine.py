@@ -16,6 +16,7 @@ from vmsuite.ports import (
     Monitor,
     Network,
     Power,
+    Saving,
     Screen,
     Shell,
     Snapshots,
@@ -24,6 +25,7 @@ from vmsuite.testing.fake.console import FakeConsole
 from vmsuite.testing.fake.devices import (
     FakeInput,
     FakeMedia,
+    FakeSaving,
     FakeScreen,
     FakeSnapshots,
 )
@@ -46,6 +48,7 @@ OFFERED: frozenset[type[Any]] = frozenset(
         Monitor,
         Network,
         Power,
+        Saving,
         Screen,
         Shell,
         Snapshots,
@@ -82,7 +85,8 @@ class FakeMachine:
         self.input = FakeInput(vitals)
         self.screen = FakeScreen(vitals, settings.size)
         self.media = FakeMedia(vitals)
-        self.snapshots = FakeSnapshots(vitals, shell.files)
+        self.snapshots = FakeSnapshots(vitals, shell)
+        self.saving = FakeSaving(vitals, shell, settings.saving_fails)
         self._vitals = vitals
         self._warm = warm
         self._offered: dict[type[Any], object] = {
@@ -94,6 +98,7 @@ class FakeMachine:
             Monitor: monitor,
             Network: network,
             Power: power,
+            Saving: self.saving,
             Screen: self.screen,
             Shell: shell,
             Snapshots: self.snapshots,

@@ -90,7 +90,7 @@ class FakeSettings(BaseModel):
         default="", description="Why no template can be made of it."
     )
     saving_fails: str = Field(
-        default="", description="What goes wrong when its template is saved."
+        default="", description="What goes wrong when it, or its template, is saved."
     )
     forks: Literal["ok", "never", "panic", "dies"] = Field(
         default="ok", description="What becomes of it when it is forked."

@@ -42,7 +42,7 @@ class FakeShell:
         self._turns: dict[str, int] = {}
 
     def become(self, files: Mapping[str, bytes], modes: Mapping[str, int]) -> None:
-        """Take over the files of another guest, in place: snapshots share them."""
+        """Take over the files of another guest, or of its own past, in place."""
         self.files.clear()
         self.files.update(files)
         self.modes.update(modes)

@@ -44,6 +44,14 @@ class Vitals:
             self.loss.set_result(reason)
             self._end(state, f"is gone: {reason}")
 
+    def revive(self) -> None:
+        """Go on from a state that was saved, whatever became of it since."""
+        if self.on:
+            self._end("off", "goes back to a snapshot")
+        if self.loss.done():
+            self.loss = self._loop.create_future()
+        self.power_on()
+
     def pause(self) -> None:
         """Stop its processors."""
         self.require_on("pause")
