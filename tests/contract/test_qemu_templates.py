@@ -286,6 +286,22 @@ def test_one_in_use_is_busy_and_is_not_removed(tmp_path: Path) -> None:
         store.remove("../qemu")
 
 
+def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
+    """Never one that a run uses, and never the new one."""
+    store = TemplateStore(tmp_path)
+    used = [store.keep(template(name * 24)) for name in "abc"]
+    for age, one in enumerate(used):
+        os.utime(store.folder / one.digest / "used", (age, age))
+    size = store.all()[0].size
+    used[1].close()
+    used[2].close()
+    TemplateStore(tmp_path, room=2 * size).keep(template("d" * 24)).close()
+    assert [info.digest[0] for info in store.all()] == ["d", "a"]
+    used[0].close()
+    TemplateStore(tmp_path, room=1).keep(template("e" * 24)).close()
+    assert [info.digest[0] for info in store.all()] == ["e"]
+
+
 DIES = """
 import os, sys
 from pathlib import Path

@@ -19,7 +19,11 @@ from vmsuite.errors import PlatformError
 from vmsuite.model import Json
 from vmsuite.ports import TemplateInfo
 from vmsuite_plugins.drivers.qemu.warm import sealed
+from vmsuite_plugins.drivers.qemu.warm.locks import flocked, is_locked, taken
 from vmsuite_plugins.drivers.qemu.warm.template import Saved, Template
+
+ROOM = 10 << 30
+"""Bytes that all templates of a user may take before the oldest ones go."""
 
 _MANIFEST = "manifest.json"
 _USED = "used"
@@ -34,8 +38,9 @@ _READ_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError)
 class TemplateStore:
     """All templates of one user; several runs may use it at once."""
 
-    def __init__(self, cache_dir: Path) -> None:
+    def __init__(self, cache_dir: Path, *, room: int = ROOM) -> None:
         self.folder = cache_dir / "templates" / "qemu"
+        self.room = room
 
     # --- finding and keeping --------------------------------------------------------
 
@@ -84,12 +89,13 @@ class TemplateStore:
             final = self.folder / template.digest
             self._discard(final)
             making.rename(final)
+        self._trim(keep=template.digest)
         return dataclasses.replace(template, lease=_lease(final))
 
     @contextmanager
     def making(self) -> Iterator[Path]:
         """Give a folder that is swept if we die; it goes unless it was renamed."""
-        with _flocked(self.folder / _LOCK, fcntl.LOCK_SH):
+        with flocked(self.folder / _LOCK, fcntl.LOCK_SH):
             making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.folder))
             alive = os.open(making, os.O_RDONLY | os.O_CLOEXEC)
             fcntl.flock(alive, fcntl.LOCK_EX)
@@ -104,9 +110,9 @@ class TemplateStore:
         swept: list[str] = []
         if not any(self.folder.glob(f"{_MAKING}*")):
             return swept
-        with suppress(OSError), _flocked(self.folder / _LOCK, fcntl.LOCK_EX):
+        with suppress(OSError), flocked(self.folder / _LOCK, fcntl.LOCK_EX):
             for path in self.folder.glob(f"{_MAKING}*"):
-                if not _locked(path):
+                if not is_locked(path):
                     shutil.rmtree(path, ignore_errors=True)
                     swept.append(str(path))
         return swept
@@ -124,7 +130,7 @@ class TemplateStore:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             # Not in a thread: one that waits for a lock could not be called off.
-            while lock is not None and not _taken(lock):  # noqa: ASYNC110
+            while lock is not None and not taken(lock):  # noqa: ASYNC110
                 await asyncio.sleep(_LOOK_AGAIN)
             yield
         finally:
@@ -163,7 +169,7 @@ class TemplateStore:
         folder = self.folder / digest
         if folder not in self._folders():
             raise KeyError(digest)
-        if _locked(folder / _USED):
+        if is_locked(folder / _USED):
             raise PlatformError(f"template {digest}: a run uses it", hint="try later")
         self._discard(folder)
         if folder.exists():
@@ -172,6 +178,19 @@ class TemplateStore:
     def distrust(self, digest: str) -> None:
         """Remove a template whose forks fail."""
         self._discard(self.folder / digest)
+
+    def _trim(self, keep: str) -> None:
+        """Remove what was not used for longest while all take more than their room.
+
+        Whoever changes a kernel all day makes a template with each.
+        """
+        found = list(self.all())
+        total = sum(info.size for info in found)
+        while found and total > self.room:
+            info = found.pop()
+            if info.digest != keep and not info.busy:
+                self._discard(info.folder)
+                total -= info.size
 
     def _folders(self) -> Sequence[Path]:
         return [path.parent for path in self.folder.glob(f"[!.]*/{_MANIFEST}")]
@@ -188,37 +207,6 @@ class TemplateStore:
     def _touch(self, folder: Path) -> None:
         with suppress(OSError):  # a cache that can only be read
             (folder / _USED).touch()
-
-
-@contextmanager
-def _flocked(path: Path, how: int) -> Iterator[None]:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, how)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _locked(path: Path) -> bool:
-    """Whether somebody holds a lock on a file or folder."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return not _taken(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _taken(descriptor: int) -> bool:
-    """Lock a file for us alone, if nobody else has; return whether it is."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _parts(template: Template) -> Iterator[tuple[str, int]]:
@@ -299,6 +287,6 @@ def _info(folder: Path) -> TemplateInfo:
         size=size,
         made=made,
         used=used,
-        busy=_locked(folder / _USED),
+        busy=is_locked(folder / _USED),
         trouble=trouble,
     )
