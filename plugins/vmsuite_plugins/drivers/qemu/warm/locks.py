@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def flocked(path: Path, how: int) -> Iterator[None]:
-    """Hold a lock (``fcntl.LOCK_SH`` or ``LOCK_EX``) on a file, made if need be; blocks."""
+    """Hold a lock (``LOCK_SH`` or ``LOCK_EX``) on a file, made if need be; blocks."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, how)
