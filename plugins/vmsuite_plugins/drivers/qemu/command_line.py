@@ -105,7 +105,7 @@ def command_line(machine: Blueprint, connections: Connections) -> list[str]:
     """Return argv; the machine waits (``-S``) until it is told to run."""
     return [
         str(machine.binary),
-        *("-name", f"guest={_escaped(machine.name)}", "-S"),
+        *("-name", f"guest={escaped(machine.name)}", "-S"),
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *_mainboard(machine),
         *(("-cpu", machine.cpu) if machine.cpu else ()),
@@ -139,7 +139,7 @@ def _mainboard(machine: Blueprint) -> Iterator[str]:
         yield from ("-incoming", "defer")
 
 
-def _escaped(value: str | Path) -> str:
+def escaped(value: str | Path) -> str:
     """Return a value for an option that commas separate."""
     return str(value).replace(",", ",,")
 
@@ -162,7 +162,7 @@ def _boot(machine: Blueprint) -> Iterator[str]:
 
 def _firmware(machine: Blueprint) -> Iterator[str]:
     if machine.firmware_code is not None and machine.firmware_variables is not None:
-        code = _escaped(machine.firmware_code)
+        code = escaped(machine.firmware_code)
         yield from ("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}")
         own = machine.firmware_variables
         yield from ("-add-fd", f"fd={own},set={own}")
@@ -183,7 +183,7 @@ def _drives(machine: Blueprint) -> Iterator[str]:
     last = len(machine.overlays) + 1
     if machine.iso is not None:
         drive = f"if=none,id={DRIVE}-drive,format=raw,readonly=on,media=cdrom"
-        yield from ("-drive", f"{drive},file={_escaped(machine.iso)}")
+        yield from ("-drive", f"{drive},file={escaped(machine.iso)}")
     else:
         yield from ("-drive", f"if=none,id={DRIVE}-drive,media=cdrom")
     bus = "ide.1" if machine.machine == "pc" else "ide.2"
@@ -210,9 +210,9 @@ def _channels(machine: Blueprint, connections: Connections) -> Iterator[str]:
         pipe = f"channel{number}"
         yield from (
             "-chardev",
-            f"socket,id={pipe},server=on,wait=off,path={_escaped(path)}",
+            f"socket,id={pipe},server=on,wait=off,path={escaped(path)}",
         )
-        yield from ("-device", f"virtserialport,chardev={pipe},name={_escaped(name)}")
+        yield from ("-device", f"virtserialport,chardev={pipe},name={escaped(name)}")
 
 
 def _input_and_screen(machine: Blueprint) -> Iterator[str]:

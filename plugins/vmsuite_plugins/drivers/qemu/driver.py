@@ -20,6 +20,7 @@ from vmsuite.model import MachineSpec
 from vmsuite.ports import (
     Channels,
     Console,
+    Desk,
     GuestAgent,
     GuestRecipe,
     Input,
@@ -29,6 +30,8 @@ from vmsuite.ports import (
     Monitor,
     Network,
     Power,
+    Revived,
+    Saving,
     Screen,
     Shell,
     Snapshots,
@@ -54,6 +57,8 @@ from vmsuite_plugins.drivers.qemu.resolve import (
     furnish,
     resolve,
 )
+from vmsuite_plugins.drivers.qemu.reviving import revive
+from vmsuite_plugins.drivers.qemu.saving import QemuSaving
 from vmsuite_plugins.drivers.qemu.settings import QemuSettings
 from vmsuite_plugins.drivers.qemu.shells import QemuConsole, QemuShell
 from vmsuite_plugins.drivers.qemu.snapshots import QemuSnapshots
@@ -66,7 +71,7 @@ from vmsuite_plugins.drivers.qemu.warm.templates import Templates
 _OF_QEMU = 96 << 20
 """Bytes that QEMU takes besides the guest's memory, most of it for translated code."""
 
-_ALWAYS = frozenset({Power, Monitor, Shell, Console, Input, Media, Snapshots})
+_ALWAYS = frozenset({Power, Monitor, Shell, Console, Input, Media, Snapshots, Saving})
 
 
 class QemuDriver:
@@ -142,6 +147,10 @@ class QemuDriver:
         swept = TemplateStore(cache_dir).sweep()
         return [f"half-made template {Path(path).name}" for path in swept]
 
+    def revive(self, folder: Path, desk: Desk) -> AbstractAsyncContextManager[Revived]:
+        """Let a saved machine go on, with a person at its console."""
+        return revive(folder, desk)
+
     def weight(self, spec: MachineSpec) -> int:
         """Return the bytes of host memory that one more such machine will take."""
         known = self._forks.get(_shape(spec)) if spec.reset == "fork" else None
@@ -212,6 +221,7 @@ class QemuDriver:
             Media: QemuMedia(machine),
             Network: QemuNetwork(machine),
             Snapshots: QemuSnapshots(machine),
+            Saving: QemuSaving(machine),
         }
         for kind in promised:
             machine.offer(kind, made[kind])

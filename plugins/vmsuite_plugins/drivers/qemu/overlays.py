@@ -122,3 +122,26 @@ def backing_file(path: Path) -> Path | None:
         return None
     base = path.parent / name.removeprefix("file:")
     return base if base.is_file() else None
+
+
+def rebase(path: Path, name: str) -> None:
+    """Let a qcow2 overlay be based on another file of the same content.
+
+    Raises:
+        OSError: it cannot be written.
+        ValueError: it is no overlay, or its header has no room for the name.
+
+    """
+    with path.open("r+b") as file:
+        head = file.read(24)
+        if not head.startswith(_QCOW2) or len(head) < 24:
+            raise ValueError(f"{path}: not qcow2")
+        offset, _, bits = struct.unpack(">QII", head[8:24])
+        # QEMU and we write the name behind everything else in the header's cluster.
+        encoded = name.encode()
+        if offset == 0 or offset + len(encoded) > 1 << bits:
+            raise ValueError(f"{path}: no place for a name in its header")
+        file.seek(8)
+        file.write(struct.pack(">QI", offset, len(encoded)))
+        file.seek(offset)
+        file.write(encoded)

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 class Migrating(Protocol):
     """A machine, as far as its state can be saved and loaded."""
 
-    name: str
-    events: EventHistory
+    @property
+    def name(self) -> str:
+        """The name the suite gave it."""
+
+    @property
+    def events(self) -> EventHistory:
+        """What its monitor told."""
 
     def life(self) -> Life:
         """Return its process's connections."""
