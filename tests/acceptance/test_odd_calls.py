@@ -39,6 +39,8 @@ def cli(cli: CommandLine) -> CommandLine:
         (["empty"], "no suite in or below empty (there is no suite.yaml"),
         (["suite.yaml", "--jobs=-1"], "--jobs: '-1': not a number above 0"),
         (["suite.yaml", "--jobs", "x"], "--jobs: 'x': not a number above 0"),
+        (["suite.yaml", "--memory", "x"], "--memory: 'x' is not a size such as 256M"),
+        (["suite.yaml", "--memory", "0"], "--memory: '0': no memory at all: no mach"),
         (["suite.yaml", "--timeout-factor", "0"], "must be greater than 0"),
         (["suite.yaml", "--timeout-factor", "nan"], "--timeout-factor: nan: must be"),
         (["suite.yaml", "--run-timeout", "soon"], "'soon' is not a duration"),

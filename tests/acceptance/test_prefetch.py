@@ -118,7 +118,7 @@ def test_what_no_case_takes_is_closed_and_leaves_nothing(bench: Bench) -> None:
 
 
 def test_what_is_ahead_ends_with_the_time_of_the_run(bench: Bench) -> None:
-    bench.lab.settings["run_timeout"] = "2s"
+    bench.lab.settings["run_timeout"] = "3s"
     long = "      - {type: wait, duration: 5m}"
     run = bench.lab.run(suite(f"{{name: b, steps: [{CONNECT}]}}", first=long))
     assert outcomes(run) == {"a": "timeout", "b": "skipped"}
