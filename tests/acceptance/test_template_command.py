@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vmsuite.testing.command_line import CommandLine, Ended, until
+from vmsuite.testing.command_line import CommandLine, Ended, Run, until
 
 SUITE = """
 name: s
@@ -48,6 +48,13 @@ def build(cli: CommandLine, *cases: str) -> Ended:
 
 def listed(cli: CommandLine) -> list[dict[str, Any]]:
     return list(json.loads(cli("template", "list", "-o", "json").out))
+
+
+def until_begun(cli: CommandLine, run: Run) -> None:
+    """Wait for the file that the run's first command makes; say why it never came."""
+    begun = cli.folder / "begun"
+    until(lambda: begun.exists() or run.process.poll() is not None)
+    assert begun.exists(), run.wait().said
 
 
 # --- build ------------------------------------------------------------------------
@@ -106,7 +113,7 @@ def test_build_is_interrupted_in_good_order(cli: CommandLine) -> None:
     cli.write("suite.yaml", SUITE.replace("cannot_fork: it has a balloon", slow))
     arguments = ("template", "build", "suite.yaml", "-k", "stuck")
     with cli.started(*arguments) as run:
-        until((cli.folder / "begun").exists)
+        until_begun(cli, run)
         os.kill(run.process.pid, signal.SIGINT)
         ended = run.wait()
     assert ended.code == 130, ended.said
@@ -187,7 +194,7 @@ def test_what_a_run_uses_stays(cli: CommandLine) -> None:
     wait = f"{{type: run, command: 'touch {cli.folder}/begun; sleep 600'}}, "
     cli.write("suite.yaml", SUITE.replace("steps: [", f"steps: [{wait}", 1))
     with cli.started("suite.yaml", "-k", "vm") as run:
-        until((cli.folder / "begun").exists)
+        until_begun(cli, run)
         (found,) = listed(cli)
         assert found["busy"]
         removed = cli("template", "rm", found["template"])

@@ -59,9 +59,9 @@ class PrepareWalk(Walk):
         if kind is not NotInstalled and not may_prepare(kind):
             self._error(
                 step.location,
-                f"'{step.kind.action or step.kind.type}' cannot prepare a machine: it "
-                "does something outside of it",
-                "do it in a case; commands, files, keys and the like can prepare",
+                f"'{step.kind.action or step.kind.type}' cannot prepare a machine",
+                "do it in a case: what prepares happens in the machine alone, and "
+                "stays in its template",
             )
             return
         for name in kind.host_files:
