@@ -1,6 +1,7 @@
-"""Benchmarks: every figure beside its budget, as a table at the end.
+"""Benchmarks: every figure beside its budget, as tables at the end.
 
-``KEEP=1 make bench`` also writes the table into RESULTS.md, for a commit.
+``KEEP=1 make bench`` also writes the tables into RESULTS.md, for a commit; a table that
+was not measured anew stays as it was there.
 """
 
 import os
@@ -15,21 +16,45 @@ from pathlib import Path
 import pytest
 
 KEPT = Path(__file__).with_name("RESULTS.md")
+HEADING = """# Figures of `make bench`
+
+Written by `KEEP=1 make bench`. Budgets that name another program, and what is told as a
+ratio, were measured in the same run.
+"""
 
 Record = Callable[[str, float, str, float], None]
 """Takes what was measured, the figure, its unit, and the budget in the same unit."""
+Section = Callable[[str, str], None]
+"""Takes a heading and what stands below it."""
 Seconds = Callable[..., float]
 
 
 @pytest.fixture(scope="session")
-def record() -> Iterator[Record]:
+def section() -> Iterator[Section]:
+    """Show sections at the end, and keep them if that is asked for."""
+    sections: dict[str, str] = {}
+    yield sections.__setitem__
+    for heading, text in sections.items():
+        print(f"\n\n{heading}\n\n{text}")
+    if os.environ.get("KEEP"):
+        kept = _sections(KEPT.read_text(encoding="utf-8")) | {
+            heading: f"{_where()}\n\n{text}" for heading, text in sections.items()
+        }
+        body = "".join(f"\n## {name}\n\n{text}\n" for name, text in kept.items())
+        KEPT.write_text(HEADING + body, encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def record(section: Section) -> Iterator[Record]:
     rows: list[tuple[str, float, str, float]] = []
     yield lambda *row: rows.append(row)
     if rows:
-        table = _table(rows)
-        print("\n\n" + table)
-        if os.environ.get("KEEP"):
-            KEPT.write_text(_heading() + table + "\n")
+        section("The program itself", _table(rows))
+
+
+def _sections(text: str) -> dict[str, str]:
+    parts = text.split("\n## ")[1:]
+    return {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in parts}
 
 
 def _table(rows: list[tuple[str, float, str, float]]) -> str:
@@ -40,12 +65,10 @@ def _table(rows: list[tuple[str, float, str, float]]) -> str:
     return "\n".join(lines)
 
 
-def _heading() -> str:
+def _where() -> str:
     return (
-        "# Figures of `make bench`\n\n"
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, "
-        f"{platform.machine()}, Python {platform.python_version()}. "
-        "Budgets that name another program were measured in the same run.\n\n"
+        f"{platform.machine()}, Python {platform.python_version()}."
     )
 
 

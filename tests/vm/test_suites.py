@@ -52,6 +52,20 @@ def test_the_founding_example_runs_as_it_stands(tmp_path: Path) -> None:
     assert case["status"] == "passed"
 
 
+def test_machines_of_a_fleet_do_not_mistake_each_other(tmp_path: Path) -> None:
+    few = "one-of-fifty-number-?,side-by-side"
+    cases = run_suite(tmp_path, "suites/fleet", "-j", "9", CASES=few, TOGETHER="9")
+    assert len(cases) == 10
+    assert {case["status"] for case in cases.values()} == {"passed"}
+
+
+@pytest.mark.full
+def test_fifty_machines_run_at_once(tmp_path: Path) -> None:
+    cases = run_suite(tmp_path, "suites/fleet", "--jobs", "50", TOGETHER="50")
+    assert len(cases) == 51
+    assert {case["status"] for case in cases.values()} == {"passed"}
+
+
 def test_script_cases_run(tmp_path: Path) -> None:
     cases = run_suite(tmp_path, "suites/starry-demo")
     known = cases.pop("known trouble")
