@@ -168,6 +168,7 @@ async def _run(run: _Run) -> bool:
                 budgets=Budgets(
                     factor=fields.timeout_factor, run_seconds=fields.run_timeout
                 ),
+                save_on_failure=fields.save_on_failure,
                 trace=fields.trace_qmp,
             )
             # A task of its own, so that a second Ctrl-C ends the work and not what
@@ -218,7 +219,8 @@ async def _before_cases(run: _Run, services: Services, warming: Warming) -> None
                     services.cache_dir,
                     run.bus.emit,
                 )
-                await warming.before_cases()
+                alone = run.session.only_templates
+                await (warming.by_themselves() if alone else warming.before_cases())
     except (Interrupted, OutOfTime):
         pass  # the cases will say that they were not started, and why
 

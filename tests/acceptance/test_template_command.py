@@ -96,6 +96,24 @@ def test_build_of_an_invalid_suite_starts_nothing(cli: CommandLine) -> None:
     assert listed(cli) == []
 
 
+def test_build_runs_the_build_script_that_machines_need(cli: CommandLine) -> None:
+    cli.write("file.txt", "old")
+    cli.write("build.sh", "#!/bin/sh\necho $1 > file.txt; exit ${CODE:-0}\n", 0o755)
+    text = SUITE.replace("content: x", "source: file.txt")
+    cli.write(
+        "suite.yaml", text.replace("name: s", "name: s\nbuild_script: build.sh", 1)
+    )
+    failed = cli("template", "build", "suite.yaml", "-k", "vm", CODE="7")
+    assert failed.code == 1
+    assert "build script build.sh ended with exit code 7" in failed.err
+    assert "vm: not reached" in failed.err
+    first, second = build(cli, "vm"), build(cli, "vm")
+    assert (first.code, second.code) == (0, 0), first.said
+    assert " made in " in first.out
+    assert second.out.endswith(" found\n")
+    assert (cli.folder / "file.txt").read_text() == f"{cli.folder.name}\n"
+
+
 def test_build_that_runs_out_of_time_says_what_is_missing(cli: CommandLine) -> None:
     slow = "prepare: [{type: wait, duration: 10m}]"
     cli.write("suite.yaml", SUITE.replace("cannot_fork: it has a balloon", slow))

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+from vmsuite.engine.build_script import run_build_script
 from vmsuite.engine.guests import in_thread
 from vmsuite.engine.limits import Tripwire
 from vmsuite.engine.preparation import Surroundings, digest_of, preparation_of
@@ -75,9 +76,25 @@ class Warming:
         try:
             with self.stop.covers(tripwire):
                 async with tripwire.guard():
-                    await self._all(await self._wanted(lambda one: one is suite))
+                    await self._of(suite)
         except (Interrupted, OutOfTime):
             return  # the cases will say that they were not started, and why
+
+    async def by_themselves(self) -> None:
+        """Make all, with the build scripts they need, where no case will be run."""
+        await self.before_cases()
+        for suite, folder in self.suites:
+            if suite.build_script is None:
+                continue
+            try:
+                await run_build_script(self.services, suite, folder, self.stop)
+            except Exception as error:
+                if self.stop.because is not None:
+                    raise
+                text = f"suite {suite.name!r}: {explained(error)}"
+                self.services.emit(Notice(text=text))
+            else:
+                await self._of(suite)
 
     def cool(self) -> None:
         """Let go of all templates."""
@@ -136,6 +153,9 @@ class Warming:
         if spec.prepare:
             digest = digest_of(spec, variables, self.services.templates)
         return (spec.driver, repr(spec.settings), str(base_of(spec)), digest)
+
+    async def _of(self, suite: Suite) -> None:
+        await self._all(await self._wanted(lambda one: one is suite))
 
     # --- making them ------------------------------------------------------------
 
