@@ -232,6 +232,25 @@ def test_the_native_agent_comes_back_when_it_is_killed(stand: Stand) -> None:
     stand.run(use())
 
 
+def test_nothing_that_ticks_for_nobody_is_left_on(stand: Stand) -> None:
+    async def use() -> None:
+        values = await sh(
+            stand.machine,
+            "cd /proc/sys; cat /sys/class/graphics/fbcon/cursor_blink "
+            "vm/compaction_proactiveness vm/stat_interval "
+            "net/ipv[46]/neigh/default/interval_probe_time_ms",
+        )
+        assert values.split() == ["0", "0", "86400", "86400000", "86400000"]
+        # What looks for guests that hang stays on.
+        watching = await sh(
+            stand.machine,
+            "cd /proc/sys/kernel; cat watchdog watchdog_thresh hung_task_timeout_secs",
+        )
+        assert watching.split() == ["1", "60", "120"]
+
+    stand.run(use())
+
+
 def test_scripts_of_users_find_a_python_with_the_usual_modules(stand: Stand) -> None:
     async def use() -> None:
         script = (

@@ -23,7 +23,9 @@ FORMAT = "2"
 """Raised when code beside ``files/`` changes what is built."""
 APPEND = (
     "console=ttyS0 quiet panic=0 tsc=unstable consoleblank=0 "
-    "rcupdate.rcu_cpu_stall_timeout=60"
+    "rcupdate.rcu_cpu_stall_timeout=60 "
+    # Defences against nobody, and self-tests: a third of a second at every boot.
+    "mitigations=off cryptomgr.notests audit=0"
 )
 PROMPT = r"tiny-linux:\S*# (?:\x1b\[6n)?$"
 """busybox asks the terminal for its cursor's place after a prompt."""
@@ -31,12 +33,12 @@ _KERNEL, _EFI_KERNEL, _INITRAMFS = "vmlinux", "vmlinuz", "initramfs.cpio"
 
 
 class TinyLinux:
-    """A Linux that runs from memory: shell on ttyS0 and tty1, qemu-ga, network."""
+    """A Linux that runs from memory: shell on ttyS0 and tty1, agents, network."""
 
     name = "tiny-linux"
     description = (
-        "Linux in memory from Debian packages: busybox, qemu-ga, shells on the serial "
-        "and the screen's console"
+        "Linux in memory from Debian packages: busybox, Python, qemu-ga, the native "
+        "agent, shells on the serial and the screen's console"
     )
 
     def missing(self) -> Sequence[str]:
