@@ -121,6 +121,13 @@ class ConfigurationFields(BaseModel):
     trace_qmp: Annotated[
         bool, Field(description="Keep every QMP message in the artifact folder.")
     ] = False
+    save_on_failure: Annotated[
+        bool,
+        Field(
+            description="Save a case's machines when a step of it fails, so that "
+            "run-suite debug can go on from there."
+        ),
+    ] = False
     last_failed: Annotated[
         bool, Field(description="Run only the cases that did not pass last time.")
     ] = False

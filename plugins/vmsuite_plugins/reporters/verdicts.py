@@ -117,6 +117,22 @@ def summary(run: RunResult) -> Iterator[str]:
         if junit.is_file():
             yield f"junit: {_short(junit)}"
     yield from _reruns(run)
+    yield from _debugs(run)
+
+
+def _debugs(run: RunResult) -> Iterator[str]:
+    """Yield how to go on where cases failed, as far as their machines were saved."""
+    saved = [
+        (suite.folder, case.slug)
+        for suite in run.suites
+        for case in suite.cases
+        if any(attachment.kind == "state" for attachment in case.attachments)
+    ]
+    for folder, slug in saved[:_NAMED_AT_MOST]:
+        place = shlex.quote(one_line(_short(folder)))
+        yield f"debug: run-suite debug {place} {shlex.quote(slug)}"
+    if len(saved) > _NAMED_AT_MOST:
+        yield f"       (and {len(saved) - _NAMED_AT_MOST} more)"
 
 
 def _reruns(run: RunResult) -> Iterator[str]:

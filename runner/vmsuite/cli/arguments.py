@@ -70,6 +70,12 @@ def run_parser() -> argparse.ArgumentParser:
         help="keep every message to and from QEMU beside the console",
     )
     group.add_argument(
+        "--save-on-failure",
+        action="store_true",
+        default=None,
+        help="keep a case's machines as they are when a step fails: see debug",
+    )
+    group.add_argument(
         "--plain", action="store_true", help="one line per case, also on a terminal"
     )
     _output(group, "of --list")
@@ -197,6 +203,21 @@ def _report(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _debug(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "run_dir", type=Path, metavar="RUN_DIR", help="logs/<suite>/<timestamp>"
+    )
+    parser.add_argument("case", metavar="CASE", help="its name or slug")
+    parser.add_argument(
+        "--machine", metavar="NAME", help="which one, if several were saved"
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="let the saved machine give QEMU arguments of its own",
+    )
+
+
 def _doctor(parser: argparse.ArgumentParser) -> None:
     _output(parser)
 
@@ -271,6 +292,9 @@ COMMANDS = {
     ),
     "report": Command(
         module="report", summary="make a run's reports again", fill=_report
+    ),
+    "debug": Command(
+        module="debug", summary="go on where a case failed, by hand", fill=_debug
     ),
     "doctor": Command(
         module="doctor", summary="say what this host can do", fill=_doctor

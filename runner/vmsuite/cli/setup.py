@@ -26,6 +26,7 @@ _SETTINGS = (
     "junit_xml",
     "log_level",
     "trace_qmp",
+    "save_on_failure",
     "tags",
     "last_failed",
     "machine",

@@ -11,6 +11,7 @@ from vmsuite.engine.companion_environment import machines_environment
 from vmsuite.engine.companions import Companions
 from vmsuite.engine.context import write_log
 from vmsuite.engine.evidence import leaves_files, new_evidence
+from vmsuite.engine.keeping import keep_machines, tell_kept
 from vmsuite.engine.limits import Tripwire, countdown, limit
 from vmsuite.engine.machines import Stock
 from vmsuite.engine.scope import Names, case_values, only_machine
@@ -60,6 +61,9 @@ async def run_attempt(
             with around.stop.covers(tripwire, waiting=not again):
                 error = await _body(state, companions, stack, around)
             companions.stop_judging()
+            state.countdown = None
+            if error is not None:
+                await keep_machines(state, error)
             late = await _cleanup(state, case.cleanup if state.begun else ())
             # Before their machines go: a service must not see its guest vanish.
             await companions.close()
@@ -68,6 +72,7 @@ async def run_attempt(
                 error.message = f"passed, but its cleanup did not: {late.message}"
     except Exception as fault:  # noqa: BLE001 - a driver or companion that cannot stop
         error = error or explained(fault)
+    tell_kept(state, error)
     if leaves_files(case):
         _tell_evidence(state)
     verdict = PASSED if error is None else judge_error(error)
@@ -103,6 +108,7 @@ async def _body(
             state.tripwire.guard(),
             countdown(state.info.timeout, f"case {case.name!r}") as start,
         ):
+            state.countdown = start
             begin = _beginning(state, around, asked, start)
             if case.machines:
                 await stack.enter_async_context(around.stock.lease(state, begin))

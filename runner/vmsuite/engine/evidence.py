@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vmsuite.events import Attached
 from vmsuite.model import Attachment, Case, Json, all_steps
-from vmsuite.ports import CaseInfo
+from vmsuite.ports import STATE_FOLDER, CaseInfo
 
 ATTACHED_AT_MOST = 200
 METRICS_FILE = "results.json"
@@ -65,6 +65,8 @@ def _files(folder: Path) -> Iterator[Path]:
         try:
             with os.scandir(waiting.pop()) as entries:
                 for entry in entries:
+                    if entry.name.endswith(STATE_FOLDER):
+                        continue  # a saved machine, that was named as a whole
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(Path(entry.path))
                     elif entry.is_file(follow_symlinks=False):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 
 from vmsuite.errors import OutOfTime
 from vmsuite.quantities import show_duration
@@ -33,21 +38,46 @@ async def _limit(seconds: float, what: str, hint: str) -> AsyncIterator[None]:
         raise _late(what, seconds, hint) from error
 
 
+class Countdown:
+    """The time of a block, which runs once it was called and may be held."""
+
+    def __init__(self, scope: asyncio.Timeout, seconds: float) -> None:
+        self._scope = scope
+        self._left: float | None = seconds
+        self._clock = asyncio.get_running_loop().time
+        self._holders = 0
+
+    def __call__(self) -> None:
+        """Let it run; nothing if it does."""
+        if self._left is not None and not self._holders:
+            self._scope.reschedule(self._clock() + self._left)
+            self._left = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let it stand still for the length of a block, also of several at once."""
+        end = self._scope.when()
+        if end is not None:
+            self._left = end - self._clock()
+            self._scope.reschedule(None)
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            if not self._scope.expired():
+                self()
+
+
 @asynccontextmanager
-async def countdown(seconds: float, what: str) -> AsyncIterator[Callable[[], None]]:
+async def countdown(seconds: float, what: str) -> AsyncIterator[Countdown]:
     """Run the block; give what starts its time of ``seconds``, that did not run before.
 
     Raises OutOfTime, as ``limit`` does.
     """
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(None) as scope:
-
-            def start() -> None:
-                if scope.when() is None:
-                    scope.reschedule(loop.time() + seconds)
-
-            yield start
+            yield Countdown(scope, seconds)
     except TimeoutError as error:
         if not scope.expired():
             raise

@@ -31,4 +31,6 @@ class Services:
     environment: Mapping[str, str] = field(default_factory=dict)
     """For every child process: the owner's token."""
     budgets: Budgets = field(default_factory=Budgets)
+    save_on_failure: bool = False
+    """Whether machines are saved when a step of their case fails."""
     trace: bool = False

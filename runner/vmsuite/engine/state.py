@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vmsuite.engine.companions import Companions
-from vmsuite.engine.limits import Tripwire
+from vmsuite.engine.limits import Countdown, Tripwire
 from vmsuite.engine.services import Services
 from vmsuite.model import Attachment, Case, Json
 from vmsuite.ports import CaseInfo, CommandResult, Machine
@@ -34,6 +37,12 @@ class AttemptState:
     commands: dict[str, CommandResult] = field(default_factory=dict)
     """The last guest command of each machine."""
     attachments: list[Attachment] = field(default_factory=list)
+    kept: dict[str, Path | None] = field(default_factory=dict)
+    """Where machines were saved when a step failed; None where one could not be."""
+    keeping: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while machines are saved: steps that run side by side may fail so."""
+    countdown: Countdown | None = None
+    """The case's own time, while it runs."""
     logged: int = 0
     begun: bool = False
     """Whether its machines began to start: until then it waits, and nothing of it is
@@ -43,6 +52,10 @@ class AttemptState:
     apart: bool = False
     """Whether its steps belong to no case: templates know variables and captures only,
     so that nothing else shapes what the steps do."""
+
+    def standing_still(self) -> AbstractContextManager[None]:
+        """Let the case's time stand still for what is none of its own doing."""
+        return nullcontext() if self.countdown is None else self.countdown.held()
 
 
 @dataclass(slots=True)

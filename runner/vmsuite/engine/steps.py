@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from vmsuite.engine.context import Context, write_log
+from vmsuite.engine.keeping import keep_machines
 from vmsuite.engine.limits import limit
 from vmsuite.engine.rendered import checked
 from vmsuite.engine.state import AttemptState, Lane
@@ -69,6 +70,15 @@ async def run_step(
     state: AttemptState, step: Step, index: str, lane: Lane
 ) -> VmsuiteError | None:
     """Run one step with its envelope; return why it did not pass, or None."""
+    error = await _run_step(state, step, index, lane)
+    if error is not None:
+        await keep_machines(state, error)
+    return error
+
+
+async def _run_step(
+    state: AttemptState, step: Step, index: str, lane: Lane
+) -> VmsuiteError | None:
 
     async def inner(steps: Sequence[Step], prefix: str, lane: Lane) -> None:
         await run_steps(state, steps, prefix, lane)

@@ -35,7 +35,7 @@ class Attachment:
 
     path: str
     kind: str
-    """``screenshot``, ``console``, ``log`` or ``file``."""
+    """``screenshot``, ``console``, ``log``, ``state`` (a saved machine) or ``file``."""
     title: str = ""
 
 
