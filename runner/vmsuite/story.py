@@ -95,7 +95,10 @@ def _said(event: LogLine) -> Iterator[str]:
 
 def _of_machine(event: MachineChanged | Warmed) -> Iterator[str]:
     if isinstance(event, MachineChanged):
-        yield _joined(f"machine {event.machine} is {event.state}", event.message)
+        template = event.facts.get("template", "")
+        forked = f"forked from template {template[:12]}" if template else ""
+        what = f"machine {event.machine} is {event.state}"
+        yield _joined(what, event.message or forked)
         return
     name = ", ".join(event.machines)
     if event.digest:

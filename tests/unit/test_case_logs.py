@@ -18,6 +18,7 @@ from vmsuite.events import (
     CommandSent,
     Event,
     LogLine,
+    MachineChanged,
     Notice,
     StepFinished,
     StepStarted,
@@ -261,3 +262,12 @@ def test_the_tail_says_what_it_leaves_out() -> None:
     assert tail("a\nb\n", 2) == "a\nb"
     assert tail("a\nb\nc\n", 2) == "[… 3 characters before this …]\nb\nc"
     assert tail("x" * 100 + "\nend", 5, longest=10).endswith("\nend")
+
+
+def test_a_log_says_whether_a_machine_was_forked() -> None:
+    booted = MachineChanged(machine="vm", state="ready", facts={"driver": "qemu"})
+    forked = MachineChanged(
+        machine="vm", state="ready", facts={"template": "0123456789abcdef"}
+    )
+    assert told(booted).endswith("machine vm is ready\n")
+    assert told(forked).endswith("is ready: forked from template 0123456789ab\n")
