@@ -18,6 +18,8 @@ from vmsuite.ports import Revived
 LEAVE = b"\x1d"
 """What Ctrl-] sends."""
 
+_HELP = b"run-suite: the console is yours: Enter for a prompt, Ctrl-] to leave\r\n"
+
 _QUIET = 2.0
 """Seconds without a word of the guest after which a pipe that ended is done with."""
 
@@ -77,11 +79,13 @@ class Console:
             return
         before = termios.tcgetattr(self._keyboard)
         try:
-            tty.setraw(self._keyboard)
+            # What was typed ahead is for the guest, too.
+            tty.setraw(self._keyboard, termios.TCSADRAIN)
+            self.show(_HELP)
             yield
         finally:
             termios.tcsetattr(self._keyboard, termios.TCSADRAIN, before)
-            os.write(self._screen, b"\r\n")
+            self.show(b"\r\n")
 
     def _listen(self, loop: asyncio.AbstractEventLoop, machine: Revived) -> None:
         """Read what is typed in a thread: files and pipes can be waited for no other

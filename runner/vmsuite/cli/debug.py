@@ -57,8 +57,6 @@ async def _debug(own: Claim, driver: Reviving, folder: Path, *, trusted: bool) -
             async with driver.revive(folder, desk) as machine:
                 for note in machine.notes:
                     _tell(note)
-                if console.raw:
-                    _tell("the console is yours: Enter for a prompt, Ctrl-] to leave")
                 return await console.attach(machine)
 
 
