@@ -170,6 +170,8 @@ class Life:
                 self._line.close()
 
     async def _greet(self, child: Child, monitor: socket.socket) -> None:
+        # Whoever gives up on a QEMU that hangs does not wait for its greeting.
+        impatient = asyncio.create_task(self._killed_if_stopped(child))
         try:
             async with asyncio.timeout(_GREETING_WITHIN):
                 await self.qmp.connect(monitor)
@@ -183,6 +185,13 @@ class Life:
                 f"machine {self.blueprint.name!r}: QEMU did not start: {last}",
                 evidence=said,
             ) from error
+        finally:
+            impatient.cancel()
+            await asyncio.wait({impatient})
+
+    async def _killed_if_stopped(self, child: Child) -> None:
+        await self._stop.wait()
+        child.send_signal(signal.SIGKILL)
 
     async def _note_forwards(self) -> None:
         """Ask which ports the kernel gave."""

@@ -27,7 +27,14 @@ _ANSWERS_WITHIN = 15.0
 
 
 class ForkFailed(Exception):
-    """A machine could not be started from its template; it may still boot."""
+    """A machine could not be started from its template; it may still boot.
+
+    ``lasting``: another try would come to the same. Too little time is of the moment.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = True) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 def furnish_fork(
@@ -67,7 +74,8 @@ async def fork(machine: QemuMachine, template: Template) -> None:
             await _resume(machine, template)
             facts = await first(_wake(machine, template), _lost(machine))
     except TimeoutError:
-        raise ForkFailed(f"it did not answer within {limit:g} s") from None
+        message = f"it did not answer within {limit:g} s"
+        raise ForkFailed(message, lasting=False) from None
     except (PlatformError, StepEnded) as error:
         raise ForkFailed(str(error)) from error
     machine.woken({**template.saved.facts, **facts, "template": template.digest})

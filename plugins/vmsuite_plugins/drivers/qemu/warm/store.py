@@ -44,25 +44,29 @@ class TemplateStore:
 
     # --- finding and keeping --------------------------------------------------------
 
-    def load(self, digest: str) -> Template | None:
+    def load(self, digest: str, damaged: list[str] | None = None) -> Template | None:
         """Return a template, ready to be forked; blocks while it is read and checked.
 
-        One that is damaged is removed, and None returned as if it had not been there.
+        One that is damaged is removed, and None returned as if it had not been there;
+        what was wrong with it is added to ``damaged``.
         """
         folder = self.folder / digest
+        found = [] if damaged is None else damaged
         try:
             manifest = _read(folder)
         except FileNotFoundError:
             return None
         except _READ_ERRORS:
+            found.append(f"{folder / _MANIFEST}: it cannot be read")
             self._discard(folder)
             return None
         opened: list[int] = []
         try:
             template = _open(digest, folder, manifest, opened)
-        except (sealed.Damaged, *_READ_ERRORS):
+        except (sealed.Damaged, *_READ_ERRORS) as error:
             for descriptor in opened:
                 os.close(descriptor)
+            found.append(str(error))
             self._discard(folder)
             return None
         self._touch(folder)

@@ -112,13 +112,18 @@ class Templates:
         refused = store.refusal(digest)
         if refused:
             return Warmth(reason=refused)
-        template = await asyncio.to_thread(store.load, digest)
+        damaged: list[str] = []
+        template = await asyncio.to_thread(store.load, digest, damaged)
+        for what in damaged:
+            text = f"a template is damaged, another is made: {what}"
+            context.emit(Notice(text=text))
         made = template is None
         if template is None:
             try:
                 template = await self._make_and_try(digest, plan, context)
             except ForkFailed as why:
-                store.note_refusal(digest, str(why))
+                if why.lasting:
+                    store.note_refusal(digest, str(why))
                 return Warmth(reason=str(why))
             template = await _kept(template, store, context)
         self.by_digest[digest] = template
@@ -137,7 +142,8 @@ class Templates:
                 memory = await asyncio.to_thread(_own_memory, pid)
         except ForkFailed as why:
             template.close()
-            raise ForkFailed(f"its first fork failed: {why}") from why
+            message = f"its first fork failed: {why}"
+            raise ForkFailed(message, lasting=why.lasting) from why
         except BaseException:
             template.close()
             raise
