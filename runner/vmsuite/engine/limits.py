@@ -43,21 +43,22 @@ class Countdown:
 
     def __init__(self, scope: asyncio.Timeout, seconds: float) -> None:
         self._scope = scope
-        self._left: float | None = seconds
+        self._left = seconds
         self._clock = asyncio.get_running_loop().time
+        self._begun = False
         self._holders = 0
 
     def __call__(self) -> None:
         """Let it run; nothing if it does."""
-        if self._left is not None and not self._holders:
-            self._scope.reschedule(self._clock() + self._left)
-            self._left = None
+        if not self._begun:
+            self._begun = True
+            self._go_on()
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Let it stand still for the length of a block, also of several at once."""
         end = self._scope.when()
-        if end is not None:
+        if end is not None and not self._scope.expired():
             self._left = end - self._clock()
             self._scope.reschedule(None)
         self._holders += 1
@@ -65,8 +66,11 @@ class Countdown:
             yield
         finally:
             self._holders -= 1
-            if not self._scope.expired():
-                self()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._begun and not self._holders and not self._scope.expired():
+            self._scope.reschedule(self._clock() + self._left)
 
 
 @asynccontextmanager
