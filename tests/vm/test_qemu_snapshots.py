@@ -22,6 +22,8 @@ from vmsuite.ports import (
     Console,
     Desk,
     Machine,
+    Media,
+    Monitor,
     Network,
     Power,
     Saving,
@@ -122,6 +124,36 @@ def test_clock_and_random_numbers_are_of_now(stand: Stand) -> None:
         return numbers
 
     assert len(stand.run(story())) == 2
+
+
+def test_the_medium_of_then_is_in_the_drive(lab: Lab, stand: Stand) -> None:
+    first, second = lab.folder / "first.iso", lab.folder / "second.iso"
+    for path in (first, second):
+        path.write_bytes(path.name.encode().ljust(1 << 20, b"\0"))
+    media, snapshots = stand.capability(Media), stand.capability(Snapshots)
+
+    async def story() -> list[str]:
+        await media.insert(first, None)
+        await snapshots.save("with medium")
+        await media.eject(None, force=True)
+        await snapshots.save("without")
+        await media.insert(second, None)
+        seen = [await inserted(stand.machine)]
+        for name in ("with medium", "without", "with medium"):
+            await snapshots.restore(name)
+            seen.append(await inserted(stand.machine))
+        await media.eject(None, force=True)
+        return seen
+
+    assert stand.run(story()) == ["second.iso", "first.iso", "", "first.iso"]
+
+
+async def inserted(machine: Machine) -> str:
+    """Return the file in the machine's drive; empty if there is none."""
+    for drive in await machine.capability(Monitor).qmp("query-block", None):
+        if drive.get("qdev") == "cd0" and "inserted" in drive:
+            return Path(drive["inserted"]["image"]["filename"]).name
+    return ""
 
 
 def test_there_is_a_limit_and_it_is_told(stand: Stand) -> None:

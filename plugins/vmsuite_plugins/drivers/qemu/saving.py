@@ -14,7 +14,7 @@ from vmsuite_plugins.drivers.qemu.command_line import Blueprint
 from vmsuite_plugins.drivers.qemu.overlays import backing_file, rebase
 from vmsuite_plugins.drivers.qemu.own_files import to_the_end
 from vmsuite_plugins.drivers.qemu.saved_machine import KnownFile, SavedMachine
-from vmsuite_plugins.drivers.qemu.standing import standing_still
+from vmsuite_plugins.drivers.qemu.standing import blueprint_now, standing_still
 from vmsuite_plugins.drivers.qemu.warm import sealed
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class QemuSaving:
     async def _write(self, folder: Path) -> None:
         machine = self._machine
         life = machine.life()
-        blueprint = life.blueprint
+        blueprint = await blueprint_now(machine)
         state = _create(folder / saved_machine.MEMORY)
         try:
             async with standing_still(machine, state) as running:

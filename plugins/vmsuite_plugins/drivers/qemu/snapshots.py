@@ -15,7 +15,7 @@ from vmsuite.ports import Input, Shell
 from vmsuite.quantities import show_size
 from vmsuite_plugins.drivers.qemu.command_line import Blueprint, Ram
 from vmsuite_plugins.drivers.qemu.own_files import OwnFiles, to_the_end
-from vmsuite_plugins.drivers.qemu.standing import standing_still
+from vmsuite_plugins.drivers.qemu.standing import blueprint_now, standing_still
 from vmsuite_plugins.drivers.qemu.warm import sealed
 from vmsuite_plugins.drivers.qemu.warm.states import load_state
 from vmsuite_plugins.drivers.qemu.warm.template import Saved
@@ -153,7 +153,7 @@ class QemuSnapshots:
         machine = self._machine
         life, state = machine.life(), files.empty()
         async with standing_still(machine, state) as running:
-            own = life.blueprint
+            own = await blueprint_now(machine)
             disks = [await _copy(files, overlay) for overlay in own.overlays]
             store = own.firmware_variables
             variables = None if store is None else await _copy(files, store)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmsuite.errors import CheckFailed, PlatformError
+from vmsuite_plugins.drivers.qemu.command_line import DRIVE, Blueprint
 from vmsuite_plugins.drivers.qemu.warm.states import save_state
 
 if TYPE_CHECKING:
@@ -56,6 +59,17 @@ async def standing_still(machine: QemuMachine, descriptor: int) -> AsyncIterator
     finally:
         if running:
             await _go_on(machine)
+
+
+async def blueprint_now(machine: QemuMachine) -> Blueprint:
+    """Return what the machine is made of, with the medium that is in its drive now."""
+    own = machine.life().blueprint
+    for drive in await machine.monitor("query-block", audit=False):
+        if drive.get("qdev") == DRIVE:
+            medium = drive.get("inserted")
+            iso = None if medium is None else Path(medium["image"]["filename"])
+            return replace(own, iso=iso)
+    return own
 
 
 async def _go_on(machine: QemuMachine) -> None:
