@@ -135,7 +135,7 @@ _CASE = _object(
                 "A file of evidence.",
                 {
                     "path": _text("The file."),
-                    "kind": _text("screenshot, console, log or file."),
+                    "kind": _text("screenshot, console, log, state or file."),
                     "title": _text("What it shows."),
                 },
                 (),
