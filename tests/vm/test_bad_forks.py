@@ -36,6 +36,7 @@ cases:
         action: execute_command
         when: matrix.number == {PANICS}
         command: "echo c >/proc/sysrq-trigger"
+      - {{type: virtualization_action, action: execute_command, command: "true"}}
       - {{type: run, when: matrix.number == {HANGS}, command: "kill -STOP {{{{ machine.facts.pid }}}}"}}
       - type: virtualization_action
         action: execute_command
@@ -57,22 +58,22 @@ def cli(cli: CommandLine) -> Iterator[CommandLine]:
     assert left == []
 
 
-def judge(cli: CommandLine, count: int, patience: str, verdict: str, why: str) -> None:
+def judge(cli: CommandLine, count: int, patience: str) -> None:
     """Run so many at once; all but the two that are bad must pass, and not wait."""
     cli.write("suite.yaml", suite(count, patience))
     with cli.started("suite.yaml", "--jobs", str(count)) as run:
         ended = run.wait(LIMIT)
     assert ended.code == 1, ended.said
     assert not list(find_owned(run.token))
-    assert f"{count - 2} passed, 1 failed, 1 {verdict}" in ended.out
+    assert f"{count - 2} passed, 1 failed, 1 timeout" in ended.out
     cases = json.loads((run.run_dir / "results.json").read_bytes())["cases"]
     found = {int(case["name"].partition("=")[2].rstrip("]")): case for case in cases}
     bad = {number for number, case in found.items() if case["status"] != "passed"}
     assert bad == {PANICS, HANGS}
     assert (found[PANICS]["status"], found[PANICS]["cause"]) == ("failed", "crash")
     assert "Kernel panic" in found[PANICS]["message"]
-    assert found[HANGS]["status"] == verdict
-    assert why in found[HANGS]["message"]
+    assert found[HANGS]["status"] == "timeout"
+    assert f"ran out of its time of {patience}" in found[HANGS]["message"]
     events = run.events()
     assert not [event for event in events if event["event"] == "Notice"]
     ends = {e["case"]: e["at"] for e in events if e["event"] == "CaseFinished"}
@@ -82,7 +83,7 @@ def judge(cli: CommandLine, count: int, patience: str, verdict: str, why: str) -
         event["at"]
         for event in events
         if event["event"] == "StepStarted"
-        and (event["case"], event["index"]) == (case_key(HANGS), "4")
+        and (event["case"], event["index"]) == (case_key(HANGS), "5")
     ]
     meanwhile = [case for case, at in ends.items() if hung < at < ends[case_key(HANGS)]]
     assert len(meanwhile) >= 3, ends
@@ -93,10 +94,9 @@ def case_key(number: int) -> str:
 
 
 def test_of_six_forks_one_panics_and_one_hangs(cli: CommandLine) -> None:
-    judge(cli, 6, "8s", "timeout", "ran out of its time of 8s")
+    judge(cli, 6, "8s")
 
 
 @pytest.mark.full
 def test_of_fifty_forks_one_panics_and_one_hangs(cli: CommandLine) -> None:
-    """Who has more patience than a guest's agent deserves is told of that."""
-    judge(cli, 50, "5m", "error", "does not answer for 15 s")
+    judge(cli, 50, "20s")

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from vmsuite.errors import CheckFailed, PlatformError, Unreachable
@@ -25,6 +25,8 @@ _POLL = (0.004, 0.1)
 """Seconds between the first looks for a command's end, and at most."""
 
 _END_WITHIN = 10.0
+_WAITED_FOR = 3.0
+"""Seconds that a caller waits for a guest to be tidied: one that hangs never is."""
 
 _SPOOLED = """\
 umask 077; d=$1; n=$2; shift 2; mkdir "$d" || exit 126
@@ -136,8 +138,11 @@ class AgentShell:
             raise CheckFailed(f"{path}: {error.message}") from error
 
     async def _close(self, handle: Json) -> None:
-        closing = self._keep(self._tidy("guest-file-close", {"handle": handle}))
-        await asyncio.shield(closing)
+        await self._tidied(self._tidy("guest-file-close", {"handle": handle}))
+
+    async def _tidied(self, work: Coroutine[Any, Any, None]) -> None:
+        """Clean up; what takes long goes on without the caller."""
+        await asyncio.wait({self._keep(work)}, timeout=_WAITED_FOR)
 
     async def _tidy(self, command: str, arguments: Mapping[str, Json]) -> None:
         """Ask for something whose failure changes nothing any more."""
@@ -157,7 +162,7 @@ class AgentShell:
             err = await self._read(f"{folder}/err", limit + 1)
         finally:
             remove = {"path": "rm", "arg": ["-rf", folder]}
-            await asyncio.shield(self._keep(self._tidy("guest-exec", remove)))
+            await self._tidied(self._tidy("guest-exec", remove))
         return status, out, err
 
     async def _run(self, words: Sequence[str], stdin: bytes) -> Json:
@@ -170,7 +175,7 @@ class AgentShell:
             return status
         finally:
             if not done:
-                await asyncio.shield(self._keep(self._end(starting)))
+                await self._tidied(self._end(starting))
 
     async def _until_exited(self, pid: int) -> Json:
         pause, longest = _POLL
