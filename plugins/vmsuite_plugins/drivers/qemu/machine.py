@@ -13,26 +13,19 @@ from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack
 from typing import Any, TypeVar, cast
 
-from vmsuite.errors import (
-    GuestCrashed,
-    MachineLost,
-    PlatformError,
-    Unreachable,
-    Unsupported,
-)
+from vmsuite.errors import MachineLost, PlatformError, Unreachable, Unsupported
 from vmsuite.events import CommandSent
 from vmsuite.model import Json
 from vmsuite.ports import MachineContext
 from vmsuite_plugins.drivers.qemu.audit import masked
 from vmsuite_plugins.drivers.qemu.command_line import AGENT_ID, NATIVE_ID, Blueprint
-from vmsuite_plugins.drivers.qemu.crash_report import crash_report
+from vmsuite_plugins.drivers.qemu.fate import Fate
 from vmsuite_plugins.drivers.qemu.life import Life
 from vmsuite_plugins.drivers.qemu.readiness import await_ready
 from vmsuite_plugins.drivers.qemu.resolve import Plan
 from vmsuite_plugins.drivers.qemu.restarts import Restarts
 from vmsuite_plugins.drivers.qemu.trace import TraceFile
 from vmsuite_plugins.protocols.console_log import ConsoleLog
-from vmsuite_plugins.protocols.kernel_crash import CrashWatch
 from vmsuite_plugins.protocols.qga import Agent
 from vmsuite_plugins.protocols.qmp import EventHistory
 from vmsuite_plugins.protocols.serial_shell import SerialShell
@@ -52,9 +45,9 @@ class QemuMachine:
         self.name = plan.blueprint.name
         self._facts = dict(plan.facts)
         self._capabilities: dict[type[Any], Any] = {}
-        self._crash = CrashWatch(plan.crash_patterns)
         self.console = ConsoleLog(
-            context.artifact_dir / f"{self.name}-console.log", on_text=self._read
+            context.artifact_dir / f"{self.name}-console.log",
+            on_text=lambda text: self._fate.read(text, self.console),
         )
         self._trace = (
             TraceFile(context.artifact_dir / f"{self.name}-qmp.log", context.secrets)
@@ -63,6 +56,9 @@ class QemuMachine:
         )
         self.events = EventHistory()
         self.serial = SerialShell(self.console, self._type, self.keep)
+        self._fate = Fate(
+            self.name, plan.crash_patterns, keep=self.keep, told=self.serial.forget
+        )
         self.restarts = Restarts(self.console, linux=plan.linux)
         self.held = ExitStack()
         """What is let go of with the machine."""
@@ -73,9 +69,6 @@ class QemuMachine:
         self._boot: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loss: asyncio.Future[Exception] = (
-            asyncio.get_running_loop().create_future()
-        )
 
     # --- what vmsuite.ports.Machine promises ---------------------------------------
 
@@ -119,7 +112,7 @@ class QemuMachine:
 
     async def lost(self) -> Exception:
         """Wait until the machine can no longer be used; return why."""
-        return await asyncio.shield(self._loss)
+        return await self._fate.lost()
 
     # --- power, for the capabilities -----------------------------------------------
 
@@ -131,7 +124,7 @@ class QemuMachine:
     @property
     def crashed(self) -> bool:
         """Whether its guest crashed and was not restarted since."""
-        return self._loss.done() and isinstance(self._loss.result(), GuestCrashed)
+        return self._fate.crashed
 
     async def power_on(self) -> None:
         """Start QEMU; the guest begins to boot."""
@@ -216,8 +209,9 @@ class QemuMachine:
 
         Raises MachineLost if it ended unasked, Unreachable if it is off.
         """
-        if self._life is None and self._loss.done() and not self.crashed:
-            raise self._loss.result()
+        why = self._fate.why
+        if self._life is None and why is not None and not self.crashed:
+            raise why
         if self._life is None:
             raise Unreachable(
                 f"machine {self.name!r} is off: {self._off_because}",
@@ -281,8 +275,8 @@ class QemuMachine:
         life = self._life
         if life is not None and self._watching is not None:
             await asyncio.wait({self._watching}, timeout=1.0)
-        if self._loss.done() and isinstance(self._loss.result(), PlatformError):
-            return cast("PlatformError", self._loss.result())
+        if isinstance(self._fate.why, PlatformError):
+            return self._fate.why
         if self._life is None:
             return Unreachable(f"machine {self.name!r} is off: {self._off_because}")
         return error
@@ -302,9 +296,7 @@ class QemuMachine:
 
     def forget(self) -> None:
         """Forget what became of the guest: another one boots, or goes on."""
-        self._crash.forget()
-        if self._loss.done():
-            self._loss = asyncio.get_running_loop().create_future()
+        self._fate.forget()
         if self._boot is not None:
             self._boot.cancel()
             self._boot = None
@@ -320,12 +312,6 @@ class QemuMachine:
         if not boot.cancelled() and boot.exception() is None:
             self.restarts.ready()
 
-    def _read(self, text: str) -> None:
-        known = self._crash.crash
-        self._crash.feed(text)
-        if self._crash.crash and not known:
-            self.keep(self._report_crash(self._crash.crash))
-
     def _handle(self, event: Json) -> None:
         data = event.get("data", {})
         match event["event"]:
@@ -340,19 +326,17 @@ class QemuMachine:
                 by_guest = bool(data.get("guest"))
                 trouble = self.restarts.restarted(by_guest=by_guest)
                 if trouble:
-                    self.keep(self._report_crash(trouble))
-                elif not (by_guest and self._crash.crash):
+                    self._fate.crash(trouble, self.console)
+                elif not (by_guest and self._fate.crashing):
                     self._begin_boot(self._life)
             case "SHUTDOWN" if data.get("guest") and not self._asked_off:
                 self.expect_off("the guest powered itself off")
-            case "GUEST_PANICKED" | "GUEST_CRASHLOADED" if not self._crash.crash:
-                self.keep(self._report_crash("the guest reported a panic"))
+            case "GUEST_PANICKED" | "GUEST_CRASHLOADED" if not self._fate.crashing:
+                self._fate.crash("the guest reported a panic", self.console)
             case "BLOCK_IO_ERROR" if data.get("action") == "stop":
                 reason = data.get("reason", "input/output error")
-                self._lose(MachineLost(f"machine {self.name!r}: its disk: {reason}"))
-
-    async def _report_crash(self, sign: str) -> None:
-        self._lose(await crash_report(self.name, self.console, sign))
+                why = f"machine {self.name!r}: its disk: {reason}"
+                self._fate.lose(MachineLost(why))
 
     async def _watch(self, life: Life) -> None:
         """Judge the end of a life."""
@@ -360,7 +344,7 @@ class QemuMachine:
         if self._life is life and not self._asked_off:
             self._off_because = f"QEMU ended: {ended}"
             said = life.errors()
-            self._lose(
+            self._fate.lose(
                 MachineLost(
                     f"machine {self.name!r}: QEMU ended unasked: {ended}",
                     evidence=said or self.console.tail(),
@@ -369,8 +353,3 @@ class QemuMachine:
         if self._life is life:
             self._life = None
         self.serial.forget(self._off_because)
-
-    def _lose(self, why: Exception) -> None:
-        if not self._loss.done():
-            self._loss.set_result(why)
-            self.serial.forget(str(why))
