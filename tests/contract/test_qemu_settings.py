@@ -32,14 +32,15 @@ class Recipe:
     name = "tiny"
     description = "for tests"
 
-    def __init__(self, missing: Sequence[str] = ()) -> None:
+    def __init__(self, missing: Sequence[str] = (), *, lies: bool = False) -> None:
         self._missing = missing
+        self._lies_there = lies
 
     def missing(self) -> Sequence[str]:
         return self._missing
 
     def built(self, cache_dir: Path) -> GuestImage | None:
-        return None
+        return GuestImage(name="tiny", digest="d") if self._lies_there else None
 
     def build(self, cache_dir: Path, log: Callable[[str], None]) -> GuestImage:
         raise AssertionError("nothing is built for a check")
@@ -153,3 +154,5 @@ def test_what_a_recipe_lacks_is_found(tmp_path: Path) -> None:
     (line,) = findings(tmp_path, lacking, guest="tiny")
     assert "cannot be built: cpio: apt-get install cpio" in line
     assert findings(tmp_path, {"tiny": Recipe()}, guest="tiny") == []
+    built = {"tiny": Recipe(["cpio: apt-get install cpio"], lies=True)}
+    assert findings(tmp_path, built, guest="tiny") == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vmsuite.errors import PlatformError
 from vmsuite.findings import Finding, nearest
+from vmsuite.locations import cache_dir
 from vmsuite.model import MachineSpec
 from vmsuite.ports import GuestRecipe
 from vmsuite_plugins.drivers.qemu.accelerator import Accelerators
@@ -63,6 +64,8 @@ def _guest(
         hint = nearest(settings.guest, guests) or f"known: {known}"
         yield f"no guest recipe is called {settings.guest!r}", hint
         return
+    if recipe.built(cache_dir()) is not None:
+        return  # what building it takes is no matter any more
     for lack in recipe.missing():
         yield f"guest {settings.guest!r} cannot be built: {lack}", ""
 
