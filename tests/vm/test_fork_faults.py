@@ -8,12 +8,14 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from vmsuite.ports import GuestRecipe
 from vmsuite.processes import find_owned
 from vmsuite.testing.command_line import RUN_SUITE, CommandLine, Ended, until
 
@@ -253,6 +255,46 @@ def test_forks_that_hang_only_later_cost_their_own_case_some_time(
     logs = (cli.folder / "logs").glob("*/2*/cases/*.log")
     told = "not forked: it did not answer within 1.5 s; it boots instead"
     assert [told in path.read_text() for path in logs] == [True, True]
+    assert kept(cli) == []
+
+
+FALLS_SILENT = """
+name: s
+machines:
+  vm:
+    guest: tiny-linux
+    boot_timeout: 5m
+    prepare:
+      - type: virtualization_action
+        action: execute_command
+        command: "(sleep 1; killall -STOP qemu-ga python3) >/dev/null 2>&1 &"
+      - {type: wait, duration: 4s}
+cases:
+  - name: one
+    timeout: 2m
+    steps:
+      - type: virtualization_action
+        action: execute_command
+        machine: vm
+        command: "echo one"
+        timeout: 3s
+"""
+
+
+@pytest.mark.full
+def test_a_guest_that_never_answers_as_a_fork_is_judged_as_one_that_booted(
+    cli: CommandLine, guests: Mapping[str, GuestRecipe], shared_cache: Path
+) -> None:
+    """What is prepared to hang hangs then, too: that is the case's own verdict."""
+    (cli.folder / "cache/guests").symlink_to(shared_cache / "guests")
+    cli.write("suite.yaml", FALLS_SILENT)
+    ended = cli("suite.yaml", "--timeout-factor", "0.4")
+    assert ended.code == 1, ended.said
+    assert cli.outcomes() == {"one": "timeout"}
+    assert (
+        "notice: machine 'vm' boots for every case: its first fork failed: "
+        "it did not answer within 6 s"
+    ) in ended.out
     assert kept(cli) == []
 
 
