@@ -82,6 +82,8 @@ def template(digest: str = "d" * 24, *, disks: int = 0) -> Template:
 @pytest.mark.parametrize(
     "fields",
     [
+        {"disks": (Path("/dev/null"),)},
+        {"firmware_code": Path("/dev/null"), "firmware_store": Path("/dev/null")},
         {"memory": 2 * RAM},
         {"append": "debug"},
         {"keyboard": "usb"},
@@ -105,9 +107,10 @@ def test_another_machine_has_another_template(
     "fields",
     [
         {"name": "other"},
-        {"overlays": (5,)},
+        {"backing": (5,)},
         {"firmware_variables": 9},
         {"ram": Ram(4, shared=True)},
+        {"incoming": 7},
     ],
     ids=lambda fields: next(iter(fields)),
 )

@@ -16,17 +16,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vmsuite_plugins.drivers.qemu.command_line import Blueprint
+from vmsuite_plugins.drivers.qemu.command_line import (
+    Blueprint,
+    Connections,
+    command_line,
+)
 from vmsuite_plugins.drivers.qemu.overlays import backing_file
 from vmsuite_plugins.drivers.qemu.resolve import Plan
 
 FORMAT = 1
 """Of templates on disk and of how they are made: to be raised when either changes."""
-
-_OF_ONE_START = frozenset(
-    {"name", "overlays", "backing", "firmware_variables", "ram", "incoming", "channels"}
-)
-"""Fields of a blueprint that differ with each start of the same machine."""
 
 
 def template_key(plan: Plan, preparation: str) -> str:
@@ -37,8 +36,7 @@ def template_key(plan: Plan, preparation: str) -> str:
     blueprint = plan.blueprint
     shape: dict[str, Any] = {
         "format": FORMAT,
-        "blueprint": dict(_plain(blueprint)),
-        "channels": sorted(blueprint.channels),
+        "command line": _command_line(blueprint),
         "ready": plan.ready,
         "shell": plan.shell,
         "preparation": preparation,
@@ -49,16 +47,23 @@ def template_key(plan: Plan, preparation: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def _plain(blueprint: Blueprint) -> Iterator[tuple[str, Any]]:
-    for field in dataclasses.fields(blueprint):
-        if field.name in _OF_ONE_START:
-            continue
-        value = getattr(blueprint, field.name)
-        if isinstance(value, Path):
-            value = str(value)
-        elif isinstance(value, tuple):
-            value = [str(item) for item in value]
-        yield field.name, value
+def _command_line(blueprint: Blueprint) -> list[str]:
+    """Return QEMU's arguments without what differs with each start of one machine.
+
+    They say all that is in a blueprint, and all that this program makes of it: when it
+    comes to give its machines another device, templates without it must not be forked.
+    """
+    same = dataclasses.replace(
+        blueprint,
+        name="",
+        overlays=(0,) * len(blueprint.disks),
+        backing=(),
+        firmware_variables=None if blueprint.firmware_store is None else 0,
+        ram=None,
+        incoming=None,
+        channels=dict.fromkeys(blueprint.channels, Path()),
+    )
+    return command_line(same, Connections(monitor=0, console=0, agent=0, native=0))
 
 
 def _files(blueprint: Blueprint) -> Iterator[Path]:
