@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +25,7 @@ from vmsuite_plugins.drivers.qemu.overlays import backing_file, inspect, write_o
 from vmsuite_plugins.drivers.qemu.resolve import Plan
 from vmsuite_plugins.drivers.qemu.settings import QemuSettings
 from vmsuite_plugins.drivers.qemu.warm import sealed
+from vmsuite_plugins.drivers.qemu.warm.arguments import writable_drive
 from vmsuite_plugins.drivers.qemu.warm.key import template_key
 from vmsuite_plugins.drivers.qemu.warm.store import TemplateStore
 from vmsuite_plugins.drivers.qemu.warm.template import Saved, Template
@@ -154,6 +156,34 @@ def test_a_changed_file_is_another_template(
     assert template_key(plan, "") != before
 
 
+def test_a_file_named_in_arguments_of_qemu_counts(tmp_path: Path) -> None:
+    (tmp_path / "blob").write_text("one")
+    arguments = ("-fw_cfg", f"name=opt/x,file={tmp_path}/blob")
+    plan = plan_of(tmp_path, qemu_args=arguments)
+    before = template_key(plan, "")
+    (tmp_path / "blob").write_text("another")
+    assert template_key(plan, "") != before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "forks"),
+    [
+        (("-drive", "file=x.img,if=virtio"), False),
+        (("-hda", "x.img"), False),
+        (("-blockdev", '{"driver": "file", "filename": "x"}'), False),
+        (("-drive", "file=x.img,readonly=on"), True),
+        (("-drive", "file=x.img,snapshot=on"), False),
+        (("-blockdev", '{"read-only": true, "driver": "file"}'), True),
+        (("-device", "virtio-rng-pci"), True),
+        ((), True),
+    ],
+)
+def test_a_machine_that_writes_a_drive_of_its_own_is_not_forked(
+    arguments: tuple[str, ...], forks: bool
+) -> None:
+    assert (writable_drive(arguments) == "") is forks
+
+
 def test_the_preparation_and_the_sign_of_readiness_count(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     keys = {
@@ -271,6 +301,47 @@ def test_nothing_stays_where_there_is_no_room(tmp_path: Path) -> None:
     assert [path.name for path in store.folder.iterdir()] == [".lock"]
     store.keep(made).close()
     assert len(store.all()) == 1
+
+
+def test_looking_at_templates_harms_none_that_is_being_loaded(tmp_path: Path) -> None:
+    """Who looks holds a lock for a moment; who loads waits that long."""
+    store = TemplateStore(tmp_path)
+    store.keep(template()).close()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            TemplateStore(tmp_path).all()
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(300):
+            found = store.load("d" * 24)
+            assert found is not None
+            found.close()
+    finally:
+        over.set()
+        looking.join()
+
+
+def test_trouble_of_the_moment_costs_no_template(tmp_path: Path) -> None:
+    """Too many open files: it is not found now, and is found later."""
+    store = TemplateStore(tmp_path)
+    store.keep(template()).close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, hard))
+    try:
+        damaged: list[str] = []
+        assert store.load("d" * 24, damaged) is None
+        assert damaged == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    found = store.load("d" * 24)
+    assert found is not None
+    found.close()
 
 
 def test_one_in_use_is_busy_and_is_not_removed(tmp_path: Path) -> None:

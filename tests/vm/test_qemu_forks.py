@@ -18,6 +18,7 @@ from vmsuite.ports import (
     Input,
     KeyPress,
     Machine,
+    Media,
     Monitor,
     Power,
     Preparation,
@@ -313,21 +314,40 @@ def test_a_sealed_file_refuses_what_an_open_one_allows() -> None:
 def test_a_machine_that_cannot_be_saved_says_why_and_is_tried_once(
     forge: Forge,
 ) -> None:
-    (forge.lab.folder / "nvme.img").write_bytes(bytes(1 << 20))
-    drive = f"if=none,id=nv,format=raw,file={forge.lab.folder / 'nvme.img'}"
-    device = "nvme,drive=nv,serial=1"
-    arguments = ["-drive", drive, "-device", device]
+    memory = "memory-backend-ram,id=shm,size=1M,share=on"
+    device = "ivshmem-plain,memdev=shm,master=off"
+    arguments = ["-object", memory, "-device", device]
     settings: dict[str, Any] = {"guest": "tiny-linux", "qemu_args": arguments}
 
     async def story() -> None:
         warmth = await forge.warm(**settings)
-        assert "nvme" in warmth.reason
+        assert "ivshmem" in warmth.reason
         assert not warmth.digest
         machines = len(list(forge.lab.folder.glob("artifacts-*/*-console.log")))
         assert await forge.warm(**settings) == warmth
         assert machines == len(list(forge.lab.folder.glob("artifacts-*/*-console.log")))
         async with forge.fork(**settings) as machine:
             assert not machine.warm
+
+    run(story())
+
+
+def test_a_drive_of_its_own_or_a_changed_medium_is_not_forked(forge: Forge) -> None:
+    """A fork would go back in time, and what it knows of these would be wrong."""
+    image = forge.lab.folder / "own.img"
+    image.write_bytes(bytes(1 << 20))
+
+    async def insert(machine: Machine) -> None:
+        await machine.capability(Media).insert(image, None)
+
+    async def story() -> None:
+        drive = ["-drive", f"if=virtio,format=raw,file={image}"]
+        own = await forge.warm(guest="tiny-linux", qemu_args=drive)
+        assert "a drive of its own" in own.reason
+        changed = await forge.warm(prepared(insert, "medium"), guest="tiny-linux")
+        assert "changed the medium" in changed.reason
+        read = ["-drive", f"if=virtio,format=raw,readonly=on,file={image}"]
+        assert (await forge.warm(guest="tiny-linux", qemu_args=read)).digest
 
     run(story())
 

@@ -7,7 +7,8 @@ import json
 import logging
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -115,6 +116,19 @@ class EventHistory:
     def forget(self) -> None:
         """Forget what was kept: it is no news to those who come now."""
         self._events.clear()
+
+    @contextmanager
+    def own(self, *names: str) -> Iterator[None]:
+        """Forget events of these names that come in the block: we caused them."""
+        before = list(self._events)
+        try:
+            yield
+        finally:
+            kept = {id(event) for event in before}
+            self._events = deque(
+                (e for e in self._events if id(e) in kept or e["event"] not in names),
+                maxlen=_REMEMBERED,
+            )
 
     def end(self) -> None:
         """End every wait: the connection is gone, so no event will come."""

@@ -84,8 +84,8 @@ class QemuDriver:
         self.accelerators = Accelerators()
         """What was tried on this host in this process."""
         self._templates = Templates(self._machine)
-        self._forks: dict[str, int] = {}
-        """What a fork had for itself, in bytes, by the shape of its spec."""
+        self._forks: dict[str, str] = {}
+        """The template of each spec, by its shape."""
 
     def capabilities(self, settings: QemuSettings) -> frozenset[type[Any]]:
         """Return what a machine with these settings will offer; boots nothing."""
@@ -119,9 +119,7 @@ class QemuDriver:
         """Make sure that machines of this spec can be forked, or find out why not."""
         plan = await resolve(spec, context, self.accelerators)
         warmth = await self._templates.warm(plan, context)
-        template = self._templates.of(plan, context)
-        if template is not None:
-            self._forks[_shape(spec)] = template.saved.fork_memory
+        self._forks[_shape(spec)] = warmth.digest
         return warmth
 
     @property
@@ -153,9 +151,11 @@ class QemuDriver:
 
     def weight(self, spec: MachineSpec) -> int:
         """Return the bytes of host memory that one more such machine will take."""
-        known = self._forks.get(_shape(spec)) if spec.reset == "fork" else None
-        if known:
-            return 2 * known  # it was measured when the fork had done nothing yet
+        digest = self._forks.get(_shape(spec), "") if spec.reset == "fork" else ""
+        template = self.warm_templates.get(digest)
+        if template is not None and template.saved.fork_memory:
+            # It was measured when the fork had done nothing yet.
+            return 2 * template.saved.fork_memory
         return (spec.settings.memory or DEFAULT_MEMORY) + _OF_QEMU
 
     @asynccontextmanager
@@ -181,7 +181,7 @@ class QemuDriver:
             try:
                 return await stack.enter_async_context(forked)
             except ForkFailed as why:
-                self._templates.failed(template, str(why), context)
+                self._templates.failed(template, why, context)
         return await stack.enter_async_context(self._booted(plan, context))
 
     @asynccontextmanager

@@ -17,6 +17,7 @@ from vmsuite.errors import MachineLost, PlatformError, Unreachable, Unsupported
 from vmsuite.events import CommandSent
 from vmsuite.model import Json
 from vmsuite.ports import MachineContext
+from vmsuite.processes import Exit
 from vmsuite_plugins.drivers.qemu.audit import masked
 from vmsuite_plugins.drivers.qemu.command_line import AGENT_ID, NATIVE_ID, Blueprint
 from vmsuite_plugins.drivers.qemu.fate import Fate
@@ -63,6 +64,7 @@ class QemuMachine:
         self.held = ExitStack()
         """What is let go of with the machine."""
         self._warm = False
+        self._ended: Exit | None = None
         self._life: Life | None = None
         self._off_because = "it was not started"
         self._asked_off = False
@@ -126,6 +128,16 @@ class QemuMachine:
         """Whether its guest crashed and was not restarted since."""
         return self._fate.crashed
 
+    @property
+    def never_ran(self) -> bool:
+        """Whether no QEMU could be started for it."""
+        return self._watching is None
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended its QEMU, such as that of a host without memory."""
+        return self._ended is not None and self._ended.signal is not None
+
     async def power_on(self) -> None:
         """Start QEMU; the guest begins to boot."""
         life = await self.begin(self.plan.blueprint)
@@ -166,6 +178,7 @@ class QemuMachine:
     def restored(self, facts: Mapping[str, str]) -> None:
         """Learn that the guest goes on as it was when a snapshot was taken: ready."""
         self.note(facts)
+        self.events.forget()  # what was told before has not happened to it
         self.restarts.ready()
 
     async def power_off(self, because: str, *, flush: bool = True) -> None:
@@ -340,7 +353,7 @@ class QemuMachine:
 
     async def _watch(self, life: Life) -> None:
         """Judge the end of a life."""
-        ended = await asyncio.shield(life.over)
+        self._ended = ended = await asyncio.shield(life.over)
         if self._life is life and not self._asked_off:
             self._off_because = f"QEMU ended: {ended}"
             said = life.errors()

@@ -166,7 +166,9 @@ def _blueprint(
         machine=settings.machine,
         accel=accel,
         cpu=settings.cpu or ("host" if accel == "kvm" else ""),
-        memory=settings.memory or (image.memory if image else DEFAULT_MEMORY),
+        memory=_whole_pages(
+            settings.memory or (image.memory if image else DEFAULT_MEMORY)
+        ),
         cpus=settings.cpus,
         kernel=paths.of(settings.kernel) or _kernel(image, settings.firmware),
         initrd=paths.of(settings.initrd) or (image.initrd if image else None),
@@ -187,6 +189,10 @@ def _blueprint(
         agent=settings.shell != "serial",
         qemu_args=settings.qemu_args,
     )
+
+
+def _whole_pages(size: int) -> int:
+    return -(-size // 4096) * 4096
 
 
 def _uefi(spec: MachineSpec) -> Firmware | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from vmsuite.errors import CheckFailed, PlatformError
+from vmsuite.errors import CheckFailed, GuestCrashed, PlatformError
 from vmsuite.findings import nearest
 from vmsuite.ports import Input, Shell
 from vmsuite.quantities import show_size
@@ -143,6 +143,13 @@ class QemuSnapshots:
                     f"within {limit:g} s",
                     evidence=machine.console.tail(),
                 ) from None
+            except GuestCrashed:
+                raise
+            except (CheckFailed, OSError, sealed.Damaged) as error:
+                raise PlatformError(
+                    f"machine {machine.name!r} does not go on from snapshot {name!r}: "
+                    f"{error}"
+                ) from error
 
     def _close(self) -> None:
         for snapshot in self._kept.values():

@@ -39,6 +39,13 @@ async def standing_still(machine: QemuMachine, descriptor: int) -> AsyncIterator
         raise PlatformError(
             f"machine {machine.name!r} becomes a template: it cannot be saved now"
         )
+    with machine.events.own("STOP", "RESUME", "MIGRATION"):
+        async with _standing_still(machine, descriptor) as running:
+            yield running
+
+
+@asynccontextmanager
+async def _standing_still(machine: QemuMachine, descriptor: int) -> AsyncIterator[bool]:
     status = await machine.monitor("query-status")
     running = bool(status["running"])
     if status["status"] in {"finish-migrate", "postmigrate"}:

@@ -29,12 +29,17 @@ _ANSWERS_WITHIN = 15.0
 class ForkFailed(Exception):
     """A machine could not be started from its template; it may still boot.
 
-    ``lasting``: another try would come to the same. Too little time is of the moment.
+    ``lasting``: another try would come to the same, as QEMU or the guest refused it.
+    ``host``: the host was short of something at that moment; nothing is wrong with the
+    template. Neither: it took too long.
     """
 
-    def __init__(self, message: str, *, lasting: bool = True) -> None:
+    def __init__(
+        self, message: str, *, lasting: bool = False, host: bool = False
+    ) -> None:
         super().__init__(message)
         self.lasting = lasting
+        self.host = host
 
 
 def furnish_fork(
@@ -75,9 +80,10 @@ async def fork(machine: QemuMachine, template: Template) -> None:
             facts = await first(_wake(machine, template), _lost(machine))
     except TimeoutError:
         message = f"it did not answer within {limit:g} s"
-        raise ForkFailed(message, lasting=False) from None
-    except (PlatformError, StepEnded) as error:
-        raise ForkFailed(str(error)) from error
+        raise ForkFailed(message) from None
+    except (PlatformError, StepEnded, OSError) as error:
+        host = isinstance(error, OSError) or machine.never_ran or machine.was_killed
+        raise ForkFailed(str(error), lasting=not host, host=host) from error
     machine.woken({**template.saved.facts, **facts, "template": template.digest})
 
 

@@ -23,6 +23,7 @@ from vmsuite_plugins.drivers.qemu.command_line import (
 )
 from vmsuite_plugins.drivers.qemu.overlays import backing_file
 from vmsuite_plugins.drivers.qemu.resolve import Plan
+from vmsuite_plugins.drivers.qemu.warm.arguments import named_files
 
 FORMAT = 1
 """Of templates on disk and of how they are made: to be raised when either changes."""
@@ -41,6 +42,7 @@ def template_key(plan: Plan, preparation: str) -> str:
         "shell": plan.shell,
         "preparation": preparation,
         "files": {str(path): _identity(path) for path in _files(blueprint)},
+        "folder": str(Path.cwd()) if blueprint.qemu_args else "",
         "processor": _processor() if blueprint.accel == "kvm" else "",
     }
     text = json.dumps(shape, sort_keys=True)
@@ -79,6 +81,7 @@ def _files(blueprint: Blueprint) -> Iterator[Path]:
             yield path
     for disk in blueprint.disks:
         yield from _with_backing(disk)
+    yield from named_files(blueprint.qemu_args)
 
 
 def _with_backing(disk: Path) -> Iterator[Path]:
@@ -105,4 +108,5 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
     except OSError:
         return platform.processor()
-    return "\n".join(line for line in lines.splitlines() if line.startswith(wanted))
+    known = [line for line in lines.splitlines() if line.startswith(wanted)]
+    return "\n".join([*known, platform.release()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -21,15 +22,30 @@ def flocked(path: Path, how: int) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds a lock on a file or folder."""
+    """Whether somebody holds a lock on a file; one that cannot be tried is in use."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        descriptor = _opened(path)
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True
     try:
         return not taken(descriptor)
+    except OSError:  # a network's file system, and a file that can only be read
+        return True
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def taken(descriptor: int) -> bool:

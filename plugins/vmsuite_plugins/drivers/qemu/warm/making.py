@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from vmsuite_plugins.drivers.qemu.machine import QemuMachine
 
 _MODIFIERS = ("shift", "shift_r", "ctrl", "ctrl_r", "alt", "alt_r", "meta_l", "meta_r")
+_LET_GO_WITHIN = 2.0
 _CONSOLE = 64 << 10
 """Characters of the console's end that are kept."""
 
@@ -66,29 +69,45 @@ async def save(machine: QemuMachine, files: MemoryFiles) -> Saved:
     return saved
 
 
-def sealed_template(
+async def sealed_template(
     digest: str, saved: Saved, blueprint: Blueprint, files: MemoryFiles
 ) -> Template:
     """Return the template of a machine that was saved and has ended.
 
     Raises PlatformError if somebody still could change it.
     """
-    try:
-        sealed.seal(files.ram)
-        sealed.seal(files.state)
-    except OSError as error:
-        raise PlatformError(
-            f"the template's memory is still in use: {error}"
-        ) from error
+    await _sealed(files.ram)
+    await _sealed(files.state)
     variables = blueprint.firmware_variables
     return Template(
         digest=digest,
         saved=saved,
         ram=os.dup(files.ram),
         state=os.dup(files.state),
-        disks=tuple(os.dup(overlay) for overlay in blueprint.overlays),
-        variables=None if variables is None else os.dup(variables),
+        disks=tuple(_read_only(overlay) for overlay in blueprint.overlays),
+        variables=None if variables is None else _read_only(variables),
     )
+
+
+async def _sealed(descriptor: int) -> None:
+    """Seal a file; whoever looks at the ended QEMU may hold it a moment longer."""
+    try:
+        async with asyncio.timeout(_LET_GO_WITHIN):
+            while True:
+                try:
+                    return sealed.seal(descriptor)
+                except OSError as error:
+                    if error.errno != errno.EBUSY:
+                        raise
+                await asyncio.sleep(0.01)
+    except OSError as error:  # TimeoutError is one
+        raise PlatformError("the template's memory is still in use") from error
+
+
+def _read_only(descriptor: int) -> int:
+    """Return another descriptor of a file, which nobody is to write any more."""
+    os.fchmod(descriptor, 0o400)
+    return sealed.another(descriptor)
 
 
 def about(blueprint: Blueprint, facts: Mapping[str, str]) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import mmap
 import os
 import zlib
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 _ADD_SEALS = 1033  # fcntl.h; Python's fcntl module has no names for them
 _ALL_SEALS = 0x0001 | 0x0002 | 0x0004 | 0x0008  # seal, shrink, grow, write
 _PIECE = 64 << 20
+_READ_AT_ONCE = 1 << 20
 
 
 class Damaged(Exception):
@@ -95,19 +95,22 @@ def _check(descriptor: int, path: Path, expected: int) -> None:
 
 
 def checksum(descriptor: int) -> int:
-    """Return the CRC-32 of a file's content; holes count as zeros and are not read."""
+    """Return the CRC-32 of a file's content; holes count as zeros and are not read.
+
+    Read, not mapped: kernels before 6.7 map no sealed file that was opened to write,
+    and a mapped file on a bad disk kills its reader.
+    """
     size = os.fstat(descriptor).st_size
-    if size == 0:
-        return 0
     value = end = 0
-    with mmap.mmap(descriptor, size, prot=mmap.PROT_READ) as content:
-        view = memoryview(content)
-        try:
-            for begin, following in _data(descriptor, size):
-                value = zlib.crc32(view[begin:following], _zeros(begin - end, value))
-                end = following
-        finally:
-            view.release()
+    piece = memoryview(bytearray(_READ_AT_ONCE))
+    for begin, following in _data(descriptor, size):
+        value, at = _zeros(begin - end, value), begin
+        while at < following:
+            count = os.preadv(descriptor, [piece[: following - at]], at)
+            if count == 0:
+                raise Damaged("a file became shorter while it was read")
+            value, at = zlib.crc32(piece[:count], value), at + count
+        end = following
     return _zeros(size - end, value)
 
 

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -31,8 +31,19 @@ _MAKING = ".making-"
 _REFUSAL = ".refusal"
 _LOCK = ".lock"
 _LOOK_AGAIN = 0.05
+_WAITED_AT_MOST = 600.0
 _REFUSED_FOR = 24 * 3600.0
-_READ_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError)
+_ALIVE = "maker"
+_NOT_AS_WRITTEN = (
+    sealed.Damaged,
+    FileNotFoundError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+)
+"""What reading a damaged template raises. Any other OSError is the host's trouble of
+this moment, such as too many open files: no reason to throw a template away."""
 
 
 class TemplateStore:
@@ -54,20 +65,21 @@ class TemplateStore:
         found = [] if damaged is None else damaged
         try:
             manifest = _read(folder)
-        except FileNotFoundError:
+        except OSError:
             return None
-        except _READ_ERRORS:
+        except ValueError:
             found.append(f"{folder / _MANIFEST}: it cannot be read")
             self._discard(folder)
             return None
         opened: list[int] = []
         try:
             template = _open(digest, folder, manifest, opened)
-        except (sealed.Damaged, *_READ_ERRORS) as error:
+        except (OSError, *_NOT_AS_WRITTEN) as error:
             for descriptor in opened:
                 os.close(descriptor)
-            found.append(str(error))
-            self._discard(folder)
+            if isinstance(error, _NOT_AS_WRITTEN):
+                found.append(str(error))
+                self._discard(folder)
             return None
         self._touch(folder)
         return template
@@ -93,6 +105,7 @@ class TemplateStore:
             final = self.folder / template.digest
             self._discard(final)
             making.rename(final)
+            (final / _ALIVE).unlink(missing_ok=True)
         self._trim(keep=template.digest)
         return dataclasses.replace(template, lease=_lease(final))
 
@@ -101,7 +114,9 @@ class TemplateStore:
         """Give a folder that is swept if we die; it goes unless it was renamed."""
         with flocked(self.folder / _LOCK, fcntl.LOCK_SH):
             making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.folder))
-            alive = os.open(making, os.O_RDONLY | os.O_CLOEXEC)
+            alive = os.open(
+                making / _ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
             fcntl.flock(alive, fcntl.LOCK_EX)
         try:
             yield making
@@ -116,15 +131,19 @@ class TemplateStore:
             return swept
         with suppress(OSError), flocked(self.folder / _LOCK, fcntl.LOCK_EX):
             for path in self.folder.glob(f"{_MAKING}*"):
-                if not is_locked(path):
+                if not is_locked(path / _ALIVE):
                     shutil.rmtree(path, ignore_errors=True)
                     swept.append(str(path))
         return swept
 
     @asynccontextmanager
-    async def locked(self, digest: str) -> AsyncIterator[None]:
+    async def locked(
+        self, digest: str, waits: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[None]:
         """Keep others from making the same template meanwhile.
 
+        ``waits`` is called if another run has it. One that was stopped in the middle
+        keeps it for ever: after ten minutes we go on without.
         Where the cache cannot be written, nobody else can keep one there either.
         """
         lock = None
@@ -133,9 +152,13 @@ class TemplateStore:
             path = self.folder / f".{digest}{_LOCK}"
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            # Not in a thread: one that waits for a lock could not be called off.
-            while lock is not None and not taken(lock):  # noqa: ASYNC110
-                await asyncio.sleep(_LOOK_AGAIN)
+            if lock is not None and not _free(lock):
+                waits()
+                # Not in a thread: one that waits for a lock could not be called off.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_WAITED_AT_MOST):
+                        while not _free(lock):  # noqa: ASYNC110 - a file's lock
+                            await asyncio.sleep(_LOOK_AGAIN)
             yield
         finally:
             if lock is not None:
@@ -208,9 +231,27 @@ class TemplateStore:
             return
         shutil.rmtree(grave, ignore_errors=True)
 
+    def clean(self) -> None:
+        """Remove what is of no template that is there: old refusals, locks of none."""
+        kept = {info.digest for info in self.all()}
+        for path in self.folder.glob(f"*{_REFUSAL}"):
+            if not self.refusal(path.name.removesuffix(_REFUSAL)):
+                path.unlink(missing_ok=True)
+        for path in self.folder.glob(f".?*{_LOCK}"):
+            digest = path.name.removesuffix(_LOCK)[1:]
+            if digest not in kept and not is_locked(path):
+                path.unlink(missing_ok=True)
+
     def _touch(self, folder: Path) -> None:
         with suppress(OSError):  # a cache that can only be read
             (folder / _USED).touch()
+
+
+def _free(lock: int) -> bool:
+    try:
+        return taken(lock)
+    except OSError:  # a file system without locks
+        return True
 
 
 def _parts(template: Template) -> Iterator[tuple[str, int]]:
@@ -263,7 +304,8 @@ def _open(digest: str, folder: Path, manifest: Json, opened: list[int]) -> Templ
 def _lease(folder: Path) -> int:
     """Return what shows, as long as it is open, that a run uses the template."""
     descriptor = os.open(folder / _USED, os.O_RDONLY | os.O_CLOEXEC)
-    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    # Who looks whether it is in use holds the lock for a moment.
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
 
 
@@ -277,7 +319,7 @@ def _info(folder: Path) -> TemplateInfo:
             size += (folder / name).stat().st_blocks * 512
     except FileNotFoundError as error:
         trouble = f"{Path(error.filename).name} is missing"
-    except _READ_ERRORS as error:
+    except (OSError, *_NOT_AS_WRITTEN) as error:
         trouble = f"{_MANIFEST} cannot be read: {error}"
     try:
         used = (folder / _USED).stat().st_mtime

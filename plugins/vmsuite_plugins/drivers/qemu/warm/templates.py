@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 
 from vmsuite.errors import CheckFailed, PlatformError, Unreachable
 from vmsuite.events import LogLine, Notice
+from vmsuite.host_memory import available_memory
 from vmsuite.ports import Warmth
+from vmsuite.quantities import show_size
 from vmsuite_plugins.drivers.qemu.own_files import OwnFiles
 from vmsuite_plugins.drivers.qemu.resolve import furnish
+from vmsuite_plugins.drivers.qemu.standing import blueprint_now
+from vmsuite_plugins.drivers.qemu.warm.arguments import writable_drive
 from vmsuite_plugins.drivers.qemu.warm.forking import ForkFailed, fork, furnish_fork
 from vmsuite_plugins.drivers.qemu.warm.key import template_key
 from vmsuite_plugins.drivers.qemu.warm.making import (
@@ -31,7 +35,9 @@ if TYPE_CHECKING:
     from vmsuite_plugins.drivers.qemu.warm.template import Saved, Template
 
 _TRIES = 2
-"""Forks of one template that may fail before it is given up."""
+"""Forks of one template that may fail in a row before it is given up."""
+
+_SAVED_WITHIN = 60.0
 
 
 class Templates:
@@ -60,10 +66,12 @@ class Templates:
         except OSError as error:
             raise PlatformError(f"{error.filename}: {error.strerror}") from error
         store = TemplateStore(context.cache_dir)
+        about = plan.blueprint.name
         async with self._locks.setdefault(digest, asyncio.Lock()):
             if digest in self.by_digest:
                 return Warmth(digest=digest)
-            async with store.locked(digest):
+            waits = LogLine(text="another run makes its template", source=about)
+            async with store.locked(digest, waits=lambda: context.emit(waits)):
                 return await self._find_or_make(digest, plan, context, store)
 
     def cool(self) -> None:
@@ -86,21 +94,28 @@ class Templates:
             machine = self._machine(replace(plan, blueprint=blueprint), context)
             try:
                 await fork(machine, template)
+                self._failures.pop(template.digest, None)
                 yield machine
             finally:
                 await machine.close()
         finally:
             files.close()
 
-    def failed(self, template: Template, why: str, context: MachineContext) -> None:
-        """Learn that a fork failed: a template with too many of those is given up."""
+    def failed(
+        self, template: Template, why: ForkFailed, context: MachineContext
+    ) -> None:
+        """Learn that a fork failed: after some in a row a template is given up.
+
+        It is made anew by the next run, unless it was the host's trouble.
+        """
         context.emit(LogLine(text=f"not forked: {why}; it boots instead"))
         digest = template.digest
         self._failures[digest] = self._failures.get(digest, 0) + 1
         if self._failures[digest] >= _TRIES and digest in self.by_digest:
             # Others may be starting from it at this moment: it is closed later.
             self._retired.append(self.by_digest.pop(digest))
-            TemplateStore(context.cache_dir).distrust(digest)
+            if not why.host:
+                TemplateStore(context.cache_dir).distrust(digest)
             about = template.saved.about
             text = f"template {digest} of {about} is given up: forks fail: {why}"
             context.emit(Notice(text=text))
@@ -109,7 +124,8 @@ class Templates:
         self, digest: str, plan: Plan, context: MachineContext, store: TemplateStore
     ) -> Warmth:
         await asyncio.to_thread(store.sweep)
-        refused = store.refusal(digest)
+        await asyncio.to_thread(store.clean)
+        refused = store.refusal(digest) or writable_drive(plan.settings.qemu_args)
         if refused:
             return Warmth(reason=refused)
         damaged: list[str] = []
@@ -119,6 +135,9 @@ class Templates:
             context.emit(Notice(text=text))
         made = template is None
         if template is None:
+            spare = available_memory() - plan.blueprint.memory
+            if spare < 0:
+                return Warmth(reason=f"a template takes {show_size(-spare)} too much")
             try:
                 template = await self._make_and_try(digest, plan, context)
             except ForkFailed as why:
@@ -166,7 +185,7 @@ class Templates:
                 saved = await _saved(machine, memory)
             finally:
                 await machine.close()
-            return sealed_template(digest, saved, blueprint, memory)
+            return await sealed_template(digest, saved, blueprint, memory)
         finally:
             memory.close()
             files.close()
@@ -183,10 +202,18 @@ async def _answers(machine: QemuMachine) -> None:
 
 
 async def _saved(machine: QemuMachine, memory: MemoryFiles) -> Saved:
+    limit = _SAVED_WITHIN * machine.context.timeout_factor
     try:
-        return await save(machine, memory)
+        async with asyncio.timeout(limit):
+            if (await blueprint_now(machine)).iso != machine.plan.blueprint.iso:
+                message = "its preparation changed the medium in its drive"
+                raise ForkFailed(message, lasting=True)
+            return await save(machine, memory)
+    except TimeoutError:
+        raise ForkFailed(f"it was not saved within {limit:g} s") from None
     except CheckFailed as refused:
-        raise ForkFailed(f"it cannot be saved: {refused.message}") from refused
+        message = f"it cannot be saved: {refused.message}"
+        raise ForkFailed(message, lasting=True) from refused
 
 
 async def _kept(
