@@ -19,7 +19,8 @@ def test_half_made_templates_go_with_their_makers_only(tmp_path: Path) -> None:
     for path in (abandoned, being_made, folder / "whole"):
         path.mkdir(parents=True)
         (path / "ram").touch()
-    maker = os.open(being_made, os.O_RDONLY)
+        (path / "maker").touch()
+    maker = os.open(being_made / "maker", os.O_RDWR)
     try:
         fcntl.flock(maker, fcntl.LOCK_EX)
         assert list(driver.sweep("some-run", tmp_path)) == [
