@@ -40,7 +40,8 @@ class Recipe:
         return self._missing
 
     def built(self, cache_dir: Path) -> GuestImage | None:
-        return GuestImage(name="tiny", digest="d") if self._lies_there else None
+        image = GuestImage(name="tiny", digest="d", least_memory=160 << 20)
+        return image if self._lies_there else None
 
     def build(self, cache_dir: Path, log: Callable[[str], None]) -> GuestImage:
         raise AssertionError("nothing is built for a check")
@@ -156,3 +157,10 @@ def test_what_a_recipe_lacks_is_found(tmp_path: Path) -> None:
     assert findings(tmp_path, {"tiny": Recipe()}, guest="tiny") == []
     built = {"tiny": Recipe(["cpio: apt-get install cpio"], lies=True)}
     assert findings(tmp_path, built, guest="tiny") == []
+
+
+def test_too_little_memory_for_a_guest_is_found(tmp_path: Path) -> None:
+    built = {"tiny": Recipe(lies=True)}
+    (line,) = findings(tmp_path, built, guest="tiny", memory="128M")
+    assert "128 MiB are too little for guest 'tiny' (it needs 160 MiB)" in line
+    assert findings(tmp_path, built, guest="tiny", memory="160M") == []

@@ -116,6 +116,8 @@ class GuestImage:
     append: str = ""
     disks: tuple[Path, ...] = ()
     memory: int = 256 << 20
+    least_memory: int = 0
+    """Bytes below which it does not even boot; 0: not known."""
     shell: str = "agent"
     """``agent`` (QGA) or ``serial``."""
     ready: str = "agent"

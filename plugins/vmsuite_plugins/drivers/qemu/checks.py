@@ -10,7 +10,8 @@ from vmsuite.errors import PlatformError
 from vmsuite.findings import Finding, nearest
 from vmsuite.locations import cache_dir
 from vmsuite.model import MachineSpec
-from vmsuite.ports import GuestRecipe
+from vmsuite.ports import GuestImage, GuestRecipe
+from vmsuite.quantities import show_size
 from vmsuite_plugins.drivers.qemu.accelerator import Accelerators
 from vmsuite_plugins.drivers.qemu.firmware import REMEDY, find_uefi
 from vmsuite_plugins.drivers.qemu.overlays import inspect
@@ -64,10 +65,22 @@ def _guest(
         hint = nearest(settings.guest, guests) or f"known: {known}"
         yield f"no guest recipe is called {settings.guest!r}", hint
         return
-    if recipe.built(cache_dir()) is not None:
-        return  # what building it takes is no matter any more
+    image = recipe.built(cache_dir())
+    if image is not None:
+        # What building it takes is no matter any more.
+        yield from _memory(settings, image)
+        return
     for lack in recipe.missing():
         yield f"guest {settings.guest!r} cannot be built: {lack}", ""
+
+
+def _memory(settings: QemuSettings, image: GuestImage) -> Iterator[tuple[str, str]]:
+    given, least = settings.memory, image.least_memory
+    if given is not None and given < least and settings.initrd is None:
+        yield (
+            f"memory: {show_size(given)} are too little for guest {image.name!r}",
+            f"it needs {show_size(least)}",
+        )
 
 
 def _files(settings: QemuSettings, base: Path) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,9 @@ from vmsuite_plugins.guests.tiny_linux import contents, python
 
 FORMAT = "2"
 """Raised when code beside ``files/`` changes what is built."""
+_LEAST_MEMORY = 160 << 20
+"""Bytes; with less, Linux says that it is deadlocked on memory."""
+
 APPEND = (
     "console=ttyS0 quiet panic=0 tsc=unstable consoleblank=0 "
     "rcupdate.rcu_cpu_stall_timeout=60 "
@@ -90,6 +93,7 @@ class TinyLinux:
             efi_kernel=efi_kernel,
             initrd=stored.folder / _INITRAMFS,
             append=APPEND,
+            least_memory=_LEAST_MEMORY,
             serial_prompt=PROMPT,
             facts=stored.facts,
         )
