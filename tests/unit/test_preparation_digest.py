@@ -117,6 +117,22 @@ def test_a_matrix_that_is_used_as_a_whole_counts_as_a_whole(digests: Digests) ->
     assert digests.of(step) != digests.of(step, matrix={"n": 1, "m": 3})
 
 
+@pytest.mark.parametrize(
+    ("written", "matrix"),
+    [
+        ("matrix.get('n')", {"n": 1}),
+        ("matrix.items() | list", {"n": 1}),
+        ("matrix.get('n') ~ matrix['get']", {"n": 1, "get": 0}),
+    ],
+)
+def test_a_matrix_that_is_read_through_a_method_counts_as_a_whole(
+    digests: Digests, written: str, matrix: dict[str, Json]
+) -> None:
+    step = {**EXECUTE, "command": f"echo {{{{ {written} }}}}"}
+    other = digests.of(step, matrix={**matrix, "n": 2})
+    assert digests.of(step, matrix=dict(matrix)) != other
+
+
 def test_what_is_in_a_file_counts_and_not_when_it_was_written(
     digests: Digests, tmp_path: Path
 ) -> None:

@@ -140,9 +140,13 @@ def _used(text: str, variables: Mapping[str, Json]) -> Mapping[str, Json]:
     matrix = used.get("matrix")
     if isinstance(matrix, dict):
         found = _MATRIX_VALUE.findall(text)
-        if len(found) == len(_MATRIX.findall(text)):
-            names = {plain or quoted for plain, quoted in found}
-            used["matrix"] = {key: matrix[key] for key in names & matrix.keys()}
+        names = {plain or quoted for plain, quoted in found}
+        # 'matrix.get(…)' and 'matrix.items()' read all of it, and name no value.
+        plain_values = names <= matrix.keys() and not any(
+            hasattr(dict, name) for name in names
+        )
+        if plain_values and len(found) == len(_MATRIX.findall(text)):
+            used["matrix"] = {key: matrix[key] for key in names}
     return used
 
 
