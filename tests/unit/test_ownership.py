@@ -393,6 +393,19 @@ def test_half_written_reports_go_and_whole_ones_stay(tmp_path: Path) -> None:
     assert all(path.exists() for path in kept)
 
 
+def test_a_run_folder_that_answers_an_error_spoils_no_sweep(tmp_path: Path) -> None:
+    folder, closed = tmp_path / "logs", Path("/", "x" * 300, "logs")
+    folder.mkdir()
+    with pytest.raises(OSError, match="too long"):
+        closed.is_dir()
+    gone = dataclasses.replace(record("closed", **DEAD), logs=(closed, folder))
+    write(tmp_path / "state", gone)
+    (swept,) = sweep(tmp_path / "state", no_drivers)
+    assert swept.reports == (folder,)
+    assert swept.troubles == ()
+    assert entries(tmp_path / "state") == []
+
+
 def test_half_written_records_go_with_their_writer_only(tmp_path: Path) -> None:
     folder = ledger(tmp_path)
     folder.mkdir()

@@ -10,7 +10,7 @@ from vmsuite import ownership
 from vmsuite.engine.guests import in_thread
 from vmsuite.engine.limits import Tripwire, limit
 from vmsuite.engine.stop import Stop
-from vmsuite.engine.verdict import Interrupted
+from vmsuite.engine.verdict import Interrupted, explained
 from vmsuite.errors import OutOfTime
 from vmsuite.events import Emit, Notice
 from vmsuite.registry import Registry
@@ -35,6 +35,10 @@ async def sweep_leftovers(
         return  # the next run will do it
     except OutOfTime as late:
         emit(Notice(text=f"{late}; the run goes on beside it"))
+        return
+    except Exception as trouble:  # noqa: BLE001 - what others left must not end a run
+        known = explained(trouble)
+        emit(Notice(text=f"what killed runs left cannot be swept: {known}"))
         return
     now = datetime.now().astimezone()
     for one in swept:

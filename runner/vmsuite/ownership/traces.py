@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,18 +35,26 @@ def traces_of(record: Record) -> Traces:
 
 
 def reports_of(record: Record) -> Iterator[Path]:
-    """Yield the run folders that can be reported on."""
-    return (path for path in record.logs if path.is_dir())
+    """Yield the run folders that can be reported on; never raises."""
+    for path in record.logs:
+        # Where it was may be closed to us by now, or a mount that is gone.
+        with suppress(OSError):
+            if path.is_dir():
+                yield path
 
 
 def drafts_of(record: Record) -> Iterator[Path]:
-    """Yield half-written reports of a dead run, in its run folders and beside them."""
+    """Yield half-written reports of a dead run, in its run folders and beside them.
+
+    Never raises: a folder that cannot be read is passed over.
+    """
     # A living process with its number may be writing beside it at this moment.
     seen = owned.look(record.runner.pid)
     reused = seen is not None and seen.alive
     for folder in record.logs:
         for place in (folder,) if reused else (folder, folder.parent):
-            yield from place.glob(f".*.{record.runner.pid}-????????")
+            with suppress(OSError):
+                yield from list(place.glob(f".*.{record.runner.pid}-????????"))
 
 
 def carrying(tokens: Collection[str]) -> Iterator[tuple[owned.Process, str]]:
