@@ -4,8 +4,22 @@ import time
 
 import pytest
 
-from vmsuite.model import CaseResult, Outcome
+from vmsuite.events import CaseFinished, Event, MachineChanged
+from vmsuite.model import CaseResult, Outcome, RunResult
 from vmsuite.testing.lab import Lab, outcomes
+
+
+class Heard:
+    """Keeps what a run told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def handle(self, event: Event) -> None:
+        self.events.append(event)
+
+    def close(self, run: RunResult) -> None:
+        del run
 
 
 def case_with(lab: Lab, machine: str, steps: str, extra: str = "") -> CaseResult:
@@ -143,3 +157,95 @@ def test_machines_of_one_case_start_together(lab: Lab) -> None:
     )
     assert run.exit_code == 0
     assert time.monotonic() - begun < 2.5
+
+
+@pytest.mark.parametrize(
+    ("boots", "wiped"), [("panic", Outcome.ERROR), ("ok", Outcome.PASSED)]
+)
+def test_cleanup_touches_no_machine_that_was_given_back(
+    lab: Lab, boots: str, wiped: Outcome
+) -> None:
+    """If one machine does not come up, the others may be another case's by then."""
+    run = lab.run(
+        f"""
+        name: s
+        machines:
+          kept: {{driver: fake, reset: none, commands: {{wipe: {{}}}}}}
+          other: {{driver: fake, reset: boot, boots: {boots}, boot_time: 200ms}}
+        cases:
+          - name: before
+            steps:
+              - {{type: virtualization_action, action: connect, domain_id: kept}}
+          - name: c
+            steps:
+              - {{type: virtualization_action, action: connect, domain_id: kept}}
+              - {{type: virtualization_action, action: connect, domain_id: other}}
+            cleanup:
+              - type: virtualization_action
+                action: execute_command
+                machine: kept
+                command: wipe
+        """
+    )
+    case = run.cases[1]
+    assert case.outcome is (Outcome.FAILED if boots == "panic" else Outcome.PASSED)
+    cleanup = [s for s in case.attempts[0].steps if s.index.startswith("cleanup")]
+    assert [step.outcome for step in cleanup] == [wiped]
+
+
+def test_a_kept_machine_whose_monitor_is_silent_keeps_nobody_waiting(lab: Lab) -> None:
+    """It is asked before the next case's time runs, so the asking has a limit."""
+    lab.settings.update(timeout_factor=0.05, run_timeout="60s")
+    connect = "{type: virtualization_action, action: connect, domain_id: kept}"
+    run = lab.run(
+        f"""
+        name: s
+        machines: {{kept: {{driver: fake, reset: none, hides_status: true}}}}
+        cases:
+          - {{name: one, steps: [{connect}]}}
+          - {{name: two, steps: [{connect}]}}
+        """
+    )
+    assert outcomes(run) == {"one": Outcome.PASSED, "two": Outcome.PASSED}
+
+
+def test_a_file_of_prepare_that_changes_leaves_no_machine_behind(lab: Lab) -> None:
+    """What a kept machine is known by was computed when it was started."""
+    (lab.folder / "seed.txt").write_text("one")
+    heard = Heard()
+    lab.listeners = [heard]
+    run = lab.run(
+        f"""
+        name: s
+        machines:
+          kept:
+            driver: fake
+            reset: none
+            commands: {{boom: {{crashes: true}}}}
+            prepare:
+              - type: virtualization_action
+                action: put_file
+                path: /seed
+                source: seed.txt
+          other: {{driver: fake, reset: boot}}
+        cases:
+          - name: one
+            steps:
+              - {{type: virtualization_action, action: connect, domain_id: other}}
+              - {{type: run, command: "echo two >{lab.folder}/seed.txt"}}
+              - type: virtualization_action
+                action: execute_command
+                machine: kept
+                command: boom
+        """
+    )
+    (case,) = run.cases
+    assert "crashed" in case.message
+    ends = [
+        event
+        for event in heard.events
+        if isinstance(event, MachineChanged) and event.state == "stopped"
+    ]
+    assert {end.machine for end in ends} == {"kept", "other"}
+    finished = [type(event) for event in heard.events].index(CaseFinished)
+    assert all(heard.events.index(end) < finished for end in ends)

@@ -52,6 +52,8 @@ class _Lease:
     state: AttemptState
     begin: Callable[[], None]
     """Called when the first machine begins to start: the case's time runs from then."""
+    keys: dict[str, Key] = field(default_factory=dict)
+    """Of machines that are kept, by name: computed once, as files may change."""
     actors: dict[str, MachineActor | Spare] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
 
@@ -101,8 +103,10 @@ class Stock:
         watchers: list[asyncio.Task[None]] = []
         async with AsyncExitStack() as stack:
             shares = await stack.enter_async_context(self._turn(lease))
+            up = False
             try:
                 await self._bring_up(lease, shares)
+                up = True
                 watchers = [
                     asyncio.create_task(_watch(state, name, machine))
                     for name, machine in state.machines.items()
@@ -112,6 +116,8 @@ class Stock:
                 for watcher in watchers:
                     watcher.cancel()
                 await self._give_back(lease, shares)
+                if not up:  # those that came up may be another case's from here on
+                    state.machines.clear()
 
     @asynccontextmanager
     async def _turn(self, lease: _Lease) -> AsyncIterator[dict[str, Share]]:
@@ -123,6 +129,7 @@ class Stock:
             for name, spec in specs.items()
             if spec.reset == "none"
         }
+        lease.keys = {name: key for key, name in kept.items()}
         async with AsyncExitStack() as stack:
             # Sorted, so that no two cases each hold what the other waits for.
             for key, name in sorted(kept.items()):
@@ -171,14 +178,13 @@ class Stock:
                 actor = MachineActor(spec, self._services, context)
                 lease.actors[name] = actor
                 if spec.reset == "none":
-                    self._keep(state, actor, shares[name])
+                    self._keep(lease.keys[name], actor, shares[name])
         async with asyncio.TaskGroup() as group:
             for name, starting in lease.actors.items():
                 group.create_task(self._start(lease, name, starting))
 
-    def _keep(self, tenant: Tenant, actor: MachineActor, share: Share) -> None:
+    def _keep(self, key: Key, actor: MachineActor, share: Share) -> None:
         share.kept = True
-        key = self._contexts.key_of(tenant, actor.spec)
         self._kept[key] = _Kept(actor=actor, share=share)
 
     async def _start(
@@ -213,8 +219,8 @@ class Stock:
             if spec.reset != "none":
                 stops.append(actor.stop())
             elif name not in state.machines or name in state.lost:
-                kept = self._kept.pop(self._contexts.key_of(state, spec))
-                stops.append(_end(kept))
+                kept = self._kept.pop(lease.keys[name], None)
+                stops.append(actor.stop() if kept is None else _end(kept))
         await _all(stops)
 
     def started_ahead(self, key: str) -> bool:

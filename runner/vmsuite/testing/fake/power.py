@@ -75,6 +75,8 @@ class FakePower:
 
     async def status(self) -> str:
         """Return its state."""
+        if self._settings.hides_status:
+            await _forever()
         return self._vitals.state
 
     # --- what happens inside --------------------------------------------------------

@@ -115,6 +115,10 @@ class FakeSettings(BaseModel):
     dies_after: Duration | None = Field(
         default=None, description="Its process ends so long after it is ready."
     )
+    hides_status: bool = Field(
+        default=False,
+        description="Its monitor never says whether it is on.",
+    )
     ignores_shutdown: bool = Field(
         default=False, description="Whether the guest does not power off when asked."
     )
