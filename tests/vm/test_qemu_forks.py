@@ -63,6 +63,14 @@ class Forge:
             await machine.ready()
             yield machine
 
+    def tiny(self) -> dict[str, Any]:
+        """Return a guest of a few bytes, for what is not about what is in a guest."""
+        disk = self.lab.disk("say")
+        return {
+            **{"disk": disk, "ready": "console:hello", "network": "none"},
+            **{"memory": "32M", "boot_timeout": "1m"},
+        }
+
     def template(self, digest: str) -> Template:
         """Return a template that is warm."""
         return self.driver.warm_templates[digest]
@@ -317,7 +325,7 @@ def test_a_machine_that_cannot_be_saved_says_why_and_is_tried_once(
     memory = "memory-backend-ram,id=shm,size=1M,share=on"
     device = "ivshmem-plain,memdev=shm,master=off"
     arguments = ["-object", memory, "-device", device]
-    settings: dict[str, Any] = {"guest": "tiny-linux", "qemu_args": arguments}
+    settings: dict[str, Any] = {**forge.tiny(), "qemu_args": arguments}
 
     async def story() -> None:
         warmth = await forge.warm(**settings)
@@ -342,12 +350,12 @@ def test_a_drive_of_its_own_or_a_changed_medium_is_not_forked(forge: Forge) -> N
 
     async def story() -> None:
         drive = ["-drive", f"if=virtio,format=raw,file={image}"]
-        own = await forge.warm(guest="tiny-linux", qemu_args=drive)
+        own = await forge.warm(**forge.tiny(), qemu_args=drive)
         assert "a drive of its own" in own.reason
-        changed = await forge.warm(prepared(insert, "medium"), guest="tiny-linux")
+        changed = await forge.warm(prepared(insert, "medium"), **forge.tiny())
         assert "changed the medium" in changed.reason
         read = ["-drive", f"if=virtio,format=raw,readonly=on,file={image}"]
-        assert (await forge.warm(guest="tiny-linux", qemu_args=read)).digest
+        assert (await forge.warm(**forge.tiny(), qemu_args=read)).digest
 
     run(story())
 
@@ -388,22 +396,24 @@ def test_a_fork_restarts_and_starts_again_as_any_machine(forge: Forge) -> None:
 
 @pytest.mark.parametrize("harm", ["cut the memory", "flip the state", "no manifest"])
 def test_a_damaged_template_is_made_again(forge: Forge, harm: str) -> None:
+    tiny = forge.tiny()
+
     async def story() -> None:
-        first = await forge.warm(guest="tiny-linux")
+        first = await forge.warm(**tiny)
         forge.driver.cool()
         (folder,) = (info.folder for info in forge.driver.templates(forge.cache))
         if harm == "cut the memory":
-            os.truncate(folder / "ram", 64 << 20)
+            os.truncate(folder / "ram", 16 << 20)
         elif harm == "flip the state":
             content = bytearray((folder / "state").read_bytes())
             content[len(content) // 2] ^= 1
             (folder / "state").write_bytes(content)
         else:
             (folder / "manifest.json").write_text("{")
-        again = await forge.warm(guest="tiny-linux")
+        again = await forge.warm(**tiny)
         assert again.made
         assert again.digest == first.digest
-        async with forge.fork(guest="tiny-linux") as machine:
+        async with forge.fork(**tiny) as machine:
             assert machine.warm
         (info,) = forge.driver.templates(forge.cache)
         assert not info.trouble
@@ -413,12 +423,11 @@ def test_a_damaged_template_is_made_again(forge: Forge, harm: str) -> None:
 
 def test_two_processes_make_one_template_once(forge: Forge) -> None:
     """The second waits for the first and finds what it made."""
+    tiny = forge.tiny()
 
     async def story() -> None:
         other = Forge(lab=forge.lab, cache=forge.cache)
-        both = await asyncio.gather(
-            forge.warm(guest="tiny-linux"), other.warm(guest="tiny-linux")
-        )
+        both = await asyncio.gather(forge.warm(**tiny), other.warm(**tiny))
         assert sorted(warmth.made for warmth in both) == [False, True]
         assert both[0].digest == both[1].digest
         (info,) = forge.driver.templates(forge.cache)
@@ -433,13 +442,14 @@ def test_two_processes_make_one_template_once(forge: Forge) -> None:
 
 def test_where_the_cache_cannot_be_written_forks_serve_one_run(forge: Forge) -> None:
     (forge.cache / "templates").write_text("in the way")
+    tiny = forge.tiny()
 
     async def story() -> None:
-        warmth = await forge.warm(guest="tiny-linux")
+        warmth = await forge.warm(**tiny)
         assert warmth.made
         notices = [e.text for e in forge.lab.events if isinstance(e, Notice)]
         assert any("not kept" in text for text in notices)
-        async with forge.fork(guest="tiny-linux") as machine:
+        async with forge.fork(**tiny) as machine:
             assert machine.warm
         assert list(forge.driver.templates(forge.cache)) == []
 
