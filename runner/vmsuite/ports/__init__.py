@@ -12,11 +12,11 @@ from vmsuite.ports.capabilities import (
     Console,
     GuestAgent,
     Input,
+    KeyEvent,
     KeyPress,
     Media,
     Monitor,
     Network,
-    Observer,
     PointerEvent,
     Power,
     Screen,
@@ -41,6 +41,15 @@ from vmsuite.ports.machines import (
     MachineContext,
     Preparation,
 )
+from vmsuite.ports.observing import (
+    BROWSER,
+    KERNEL,
+    Armed,
+    GuestDevice,
+    InputLog,
+    InputSeen,
+    Observer,
+)
 from vmsuite.ports.saved import (
     STATE_FILE,
     STATE_FOLDER,
@@ -61,8 +70,11 @@ from vmsuite.ports.templates import (
 )
 
 __all__ = [
+    "BROWSER",
+    "KERNEL",
     "STATE_FILE",
     "STATE_FOLDER",
+    "Armed",
     "CaseInfo",
     "ChannelStream",
     "Channels",
@@ -75,9 +87,13 @@ __all__ = [
     "Driver",
     "Forking",
     "GuestAgent",
+    "GuestDevice",
     "GuestImage",
     "GuestRecipe",
     "Input",
+    "InputLog",
+    "InputSeen",
+    "KeyEvent",
     "KeyPress",
     "Listener",
     "Machine",

@@ -167,9 +167,39 @@ class PointerEvent:
     button: str = "left"
 
 
+@dataclass(frozen=True, slots=True)
+class KeyEvent:
+    """One key (QKeyCode name) that goes down or comes up."""
+
+    key: str
+    down: bool
+
+
 @runtime_checkable
 class Input(Protocol):
     """Keyboard and pointer, injected at the virtual device."""
+
+    @property
+    def keyboard(self) -> str:
+        """Which keyboard takes the keys: ``ps2``, ``usb`` or ``virtio``."""
+
+    @property
+    def capacity(self) -> int:
+        """How much the keyboard's queue surely holds, in units of ``room``."""
+
+    def room(self, event: KeyEvent) -> int:
+        """Return how much of the queue an event takes until the guest has it."""
+
+    async def inject(self, events: Sequence[KeyEvent | PointerEvent]) -> None:
+        """Hand events to the devices at once, in order, waiting for nothing.
+
+        That the hypervisor took them is all it says; pacing is the caller's affair, and
+        so is letting keys go. Raises CheckFailed, naming the key, for what no device
+        has or a machine that does not run takes.
+        """
+
+    async def release(self, keys: Sequence[str], buttons: Sequence[str] = ()) -> None:
+        """Let go of keys and buttons that may be held, whoever pressed them."""
 
     async def press(self, presses: Sequence[KeyPress], *, hold: float = 0.0) -> None:
         """Press and release, paced to the device's queue; all keys are let go again
@@ -214,12 +244,6 @@ class Network(Protocol):
 
         Raises KeyError if the machine's ``forwards`` do not name it.
         """
-
-
-class Observer(Protocol):
-    """What input arrived in the guest; no driver offers it yet, so that a step that
-    asks for acknowledged input is refused in planning instead of believed.
-    """
 
 
 @runtime_checkable
