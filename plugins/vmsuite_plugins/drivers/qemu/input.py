@@ -1,13 +1,14 @@
-"""Keyboard and pointer of a QEMU machine: blind, but paced to the device's queue."""
+"""Keyboard and pointer of a QEMU machine: raw, or blind but paced to the queue."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from vmsuite.errors import CheckFailed, InputLost
 from vmsuite.model import Json
-from vmsuite.ports import KeyPress, PointerEvent
+from vmsuite.ports import KeyEvent, KeyPress, PointerEvent
 from vmsuite_plugins.drivers.qemu.machine import QemuMachine
 from vmsuite_plugins.protocols.input_events import (
     key_event,
@@ -17,8 +18,9 @@ from vmsuite_plugins.protocols.input_events import (
     releases,
 )
 
-_QUEUE = 16
-"""What the smallest queue holds: bytes in PS/2, reports in USB."""
+_QUEUE = {"ps2": 16, "usb": 16, "virtio": 32}
+"""What a keyboard's queue holds: bytes in PS/2, scan codes in USB; of the 64 slots that
+a guest lends a virtio keyboard, half, as each report needs one more for its end."""
 
 _PER_ITEM = {"ps2": 0.001, "virtio": 0.001, "usb": 0.016}
 """Seconds we give a guest for taking one item out of the keyboard's queue. A USB host
@@ -33,9 +35,21 @@ class QemuInput:
     def __init__(self, machine: QemuMachine) -> None:
         self._machine = machine
         self._turn = asyncio.Lock()
-        keyboard = machine.plan.blueprint.keyboard
-        self._ps2 = keyboard == "ps2"
-        self._pace = _PER_ITEM[keyboard]
+        self.keyboard = machine.plan.blueprint.keyboard
+        self.capacity = _QUEUE[self.keyboard]
+        self._pace = _PER_ITEM[self.keyboard]
+
+    def room(self, event: KeyEvent) -> int:
+        """Return how much of the queue an event takes until the guest has it."""
+        return 1 if self.keyboard == "virtio" else ps2_bytes(event.key)
+
+    async def inject(self, events: Sequence[KeyEvent | PointerEvent]) -> None:
+        """Hand events to the devices at once, in order, waiting for nothing.
+
+        Raises CheckFailed, naming the key or button that no device has.
+        """
+        for keys, reports in _commands(events):
+            await self._send(reports, keys)
 
     async def press(self, presses: Sequence[KeyPress], *, hold: float = 0.0) -> None:
         """Press and release, one chord after the other.
@@ -47,7 +61,7 @@ class QemuInput:
         self._machine.audit("qmp", "input-send-event", {"key_events": count})
         async with self._turn:
             for press in presses:
-                if hold > 0 or self._size(press.keys) * 2 > _QUEUE // 2:
+                if hold > 0 or self._size(press.keys) * 2 > self.capacity // 2:
                     await self._press_slowly(press, hold)
                 else:
                     await self._send(press_events(press), press.keys)
@@ -73,10 +87,10 @@ class QemuInput:
                 await self._let_go([_button_up(button) for button in reversed(held)])
                 raise
 
-    async def release(self, keys: Sequence[str]) -> None:
-        """Let go of keys (QKeyCode names) that may be held, whoever pressed them."""
+    async def release(self, keys: Sequence[str], buttons: Sequence[str] = ()) -> None:
+        """Let go of keys and buttons that may be held, whoever pressed them."""
         async with self._turn:
-            await self._let_go(releases(keys))
+            await self._let_go([*releases(keys), *map(_button_up, buttons)])
 
     async def _press_slowly(self, press: KeyPress, hold: float) -> None:
         """Send a chord key by key, with time between."""
@@ -101,11 +115,7 @@ class QemuInput:
             await asyncio.sleep(2 * self._pace)
 
     async def _point(self, event: PointerEvent, held: list[str]) -> None:
-        try:
-            reports = pointer_events(event)
-        except ValueError as error:
-            raise CheckFailed(str(error)) from error
-        for report in reports:
+        for report in _reports(event):
             await self._send(report, ())
             await asyncio.sleep(_PER_POINTER_REPORT)
         if event.kind == "down":
@@ -132,7 +142,32 @@ class QemuInput:
             raise CheckFailed(f"input{what}: {error.message}") from error
 
     def _size(self, keys: Sequence[str]) -> int:
-        return sum(ps2_bytes(key) for key in keys) if self._ps2 else len(keys)
+        return sum(self.room(KeyEvent(key, True)) for key in keys)
+
+
+def _commands(
+    events: Sequence[KeyEvent | PointerEvent],
+) -> Iterator[tuple[Sequence[str], list[Json]]]:
+    """Yield what goes out in one command each: keys together, pointer reports alone."""
+    for together, group in groupby(events, lambda event: isinstance(event, KeyEvent)):
+        if together:
+            keys = [event for event in group if isinstance(event, KeyEvent)]
+            yield (
+                list(dict.fromkeys(event.key for event in keys)),
+                [key_event(event.key, event.down) for event in keys],
+            )
+            continue
+        for event in group:
+            if isinstance(event, PointerEvent):
+                for report in _reports(event):
+                    yield (), report
+
+
+def _reports(event: PointerEvent) -> list[list[Json]]:
+    try:
+        return pointer_events(event)
+    except ValueError as error:
+        raise CheckFailed(str(error)) from error
 
 
 def _button_up(button: str) -> Json:
