@@ -69,6 +69,22 @@ class DebianArchive:
             raise PlatformError(f"apt knows no way to download {', '.join(names)}")
         return sorted(packages, key=lambda package: package.name)
 
+    def installation(self, names: Iterable[str]) -> list[Package]:
+        """Return all that apt would install with these into an empty system.
+
+        Raises PlatformError if the lists do not have one, or they do not fit together.
+        """
+        nothing = self.state / "nothing-installed"
+        nothing.parent.mkdir(parents=True, exist_ok=True)
+        nothing.touch()
+        text = self._run(
+            "apt-get",
+            *("-o", f"Dir::State::status={nothing}"),
+            *("install", "--yes", "--no-install-recommends", "--print-uris", *names),
+        )
+        packages = [_package(match) for match in _URI.finditer(text)]
+        return sorted(packages, key=lambda package: package.name)
+
     def download(self, packages: Sequence[Package], folder: Path) -> list[Path]:
         """Download packages (checked by apt) unless they are there; return files."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vmsuite.errors import PlatformError
 from vmsuite.ports import GuestImage
-from vmsuite.quantities import show_size
 from vmsuite_plugins.guests import cpio, kernel
 from vmsuite_plugins.guests.debian import (
     DebianArchive,
     Package,
     missing_tools,
 )
+from vmsuite_plugins.guests.fetching import Larder
 from vmsuite_plugins.guests.image_store import ImageStore, StoredImage, digest_of
 from vmsuite_plugins.guests.tiny_linux import contents, python
 
@@ -107,8 +106,8 @@ def _recipe_digest() -> str:
 
 def _build(store: ImageStore, log: Callable[[str], None]) -> StoredImage:
     started = time.monotonic()
-    folder = store.folder / "packages"
-    packages = _fetch(store.folder / "apt", folder, log)
+    larder = Larder(guest="tiny-linux", folder=store.folder, log=log)
+    packages = larder.fetch(_choose)
     digest = digest_of(
         {"recipe": _recipe_digest()}
         | {
@@ -119,7 +118,9 @@ def _build(store: ImageStore, log: Callable[[str], None]) -> StoredImage:
 
     def write(target: Path) -> Mapping[str, str]:
         log("tiny-linux: unpacking the packages, writing kernel and initramfs")
-        parts = contents.assemble(folder / package.file_name for package in packages)
+        parts = contents.assemble(
+            larder.packages / package.file_name for package in packages
+        )
         plain = kernel.uncompressed(parts.kernel)
         if plain is not None:
             (target / _KERNEL).write_bytes(plain)
@@ -132,31 +133,7 @@ def _build(store: ImageStore, log: Callable[[str], None]) -> StoredImage:
     return stored
 
 
-def _fetch(state: Path, folder: Path, log: Callable[[str], None]) -> Sequence[Package]:
-    """Download all packages; with lists of our own if the host's do not serve."""
-    host = DebianArchive(state=state)
-    try:
-        return _download(host, folder, log)
-    except PlatformError as stale:
-        log(f"tiny-linux: the host's package lists do not serve: {_first(stale)}")
-    own = DebianArchive(state=state, private=True)
-    try:
-        log("tiny-linux: fetching package lists of our own")
-        own.update()
-        packages = _download(own, folder, log)
-    except PlatformError as error:
-        raise PlatformError(
-            f"cannot get the packages of tiny-linux: {error.message}",
-            hint="is the network up? otherwise as root: apt-get update",
-            evidence=error.evidence,
-        ) from error
-    shutil.rmtree(state, ignore_errors=True)  # lists are large and soon stale
-    return packages
-
-
-def _download(
-    archive: DebianArchive, folder: Path, log: Callable[[str], None]
-) -> Sequence[Package]:
+def _choose(archive: DebianArchive) -> Sequence[Package]:
     names = {
         *_kernel(archive),
         *archive.dependencies(contents.AGENT, contents.LIBRARIES),
@@ -164,13 +141,7 @@ def _download(
         *archive.dependencies(python.LIBRARY, python.PARTS),
         contents.SHELL,
     }
-    packages = archive.resolve(sorted(names))
-    size = show_size(sum(package.size for package in packages))
-    log(f"tiny-linux: {len(packages)} packages, {size}")
-    files = archive.download(packages, folder)
-    for old in set(folder.iterdir()) - set(files):
-        old.unlink()
-    return packages
+    return archive.resolve(sorted(names))
 
 
 def _kernel(archive: DebianArchive) -> Sequence[str]:
@@ -192,7 +163,3 @@ def _facts(version: str, packages: Sequence[Package]) -> Mapping[str, str]:
         "qemu-ga": versions[contents.AGENT],
         "python": versions[python.INTERPRETER],
     }
-
-
-def _first(error: PlatformError) -> str:
-    return error.message.splitlines()[0]
