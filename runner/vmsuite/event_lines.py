@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from vmsuite import events
+from vmsuite.distribution import Distribution
 from vmsuite.events import Event, Notice, SuiteStarted
 from vmsuite.model import Attachment, Json, Location, StepResult
 from vmsuite.printable import visible
@@ -34,12 +35,13 @@ _EVENTS: dict[str, type[Event]] = {
 }
 _FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(field.name for field in dataclasses.fields(kind))
-    for kind in (*_EVENTS.values(), StepResult, Attachment, Location)
+    for kind in (*_EVENTS.values(), StepResult, Attachment, Location, Distribution)
 }
-_NAMES = ("event", "case", "suite", "slug", "index", "outcome")
-"""What holds a run together is never masked, whatever a secret's value may be."""
+_NAMES = ("event", "case", "suite", "slug", "index", "outcome", "buckets")
+"""What holds a run together is never masked, whatever a secret's value may be; nor are
+numbers that we counted."""
 
-_STRUCTURES = ("result", "location", "attachment")
+_STRUCTURES = ("result", "location", "attachment", "distribution")
 """Fields that hold a dataclass of ours."""
 
 _ANYTHING = ("output", "arguments", "metrics")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from vmsuite.distribution import Distribution
 from vmsuite.model import Attachment, Json, Location, Outcome, StepResult
 
 
@@ -139,6 +140,18 @@ class Attached(Event):
     """A file of evidence was written."""
 
     attachment: Attachment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(Event):
+    """A step measured how long something took on a machine, once or many times."""
+
+    index: str
+    """The step's place in the case."""
+    machine: str
+    name: str
+    """What was measured, such as ``input.kernel``."""
+    distribution: Distribution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from vmsuite.distribution import Distribution
 from vmsuite.event_lines import fitting
 from vmsuite.events import (
     Attached,
@@ -19,6 +20,7 @@ from vmsuite.events import (
     CaseStarted,
     Event,
     MachineChanged,
+    Measured,
     Notice,
     RunFinished,
     RunStarted,
@@ -31,6 +33,7 @@ from vmsuite.model import (
     Attachment,
     Attempt,
     CaseResult,
+    Measurement,
     Outcome,
     RunResult,
     StepResult,
@@ -195,6 +198,8 @@ class _Case:
                 self.attempts.append(_Attempt(number=event.number, at=event.at))
             case StepFinished():
                 self._attempt(event).steps.append(_bounded(event.result))
+            case Measured():
+                self._attempt(event).measure(event)
             case AttemptFinished():
                 self._attempt(event).finished = event
             case CaseFinished():
@@ -254,7 +259,19 @@ class _Attempt:
     number: int
     at: float
     steps: list[StepResult] = field(default_factory=list)
+    measured: dict[tuple[str, str, str], Distribution] = field(default_factory=dict)
     finished: AttemptFinished | None = None
+
+    def measure(self, event: Measured) -> None:
+        key = (event.index, event.machine, event.name)
+        before, new = self.measured.get(key), event.distribution
+        self.measured[key] = new if before is None else before.merged(new)
+
+    def measurements(self) -> tuple[Measurement, ...]:
+        return tuple(
+            Measurement(machine=machine, name=name, distribution=found, index=index)
+            for (index, machine, name), found in self.measured.items()
+        )
 
     def result(self, now: float) -> Attempt:
         end = self.finished
@@ -265,6 +282,7 @@ class _Attempt:
                 duration=now - self.at,
                 message=CUT_OFF,
                 steps=tuple(self.steps),
+                measured=self.measurements(),
             )
         return Attempt(
             number=end.number,
@@ -276,6 +294,7 @@ class _Attempt:
             cause=end.cause,
             location=end.location,
             steps=tuple(self.steps),
+            measured=self.measurements(),
         )
 
 

@@ -13,6 +13,7 @@ from vmsuite.events import (
     Event,
     LogLine,
     MachineChanged,
+    Measured,
     Notice,
     RunFinished,
     RunStarted,
@@ -66,7 +67,7 @@ def _parts(event: Event) -> Iterator[str]:
 
 def _other_parts(event: Event) -> Iterator[str]:
     match event:
-        case MachineChanged() | Warmed():
+        case MachineChanged() | Warmed() | Measured():
             yield from _of_machine(event)
         case Attached(attachment=attachment):
             yield f"{attachment.kind}: {attachment.path}"
@@ -93,7 +94,10 @@ def _said(event: LogLine) -> Iterator[str]:
         yield prefix + line
 
 
-def _of_machine(event: MachineChanged | Warmed) -> Iterator[str]:
+def _of_machine(event: MachineChanged | Warmed | Measured) -> Iterator[str]:
+    if isinstance(event, Measured):
+        yield _measured(event)
+        return
     if isinstance(event, MachineChanged):
         template = event.facts.get("template", "")
         forked = f"forked from template {template[:12]}" if template else ""
@@ -109,6 +113,15 @@ def _of_machine(event: MachineChanged | Warmed) -> Iterator[str]:
         return
     yield _ended(f"no template of {name}", event.duration, event.reason)
     yield from _details(NOWHERE, "", event.evidence)
+
+
+def _measured(event: Measured) -> str:
+    figures = event.distribution.figures()
+    return (
+        f"{event.name} of {event.machine}: {figures['count']} times, median "
+        f"{figures['p50_ms']:.4g} ms, p99 {figures['p99_ms']:.4g} ms, "
+        f"longest {figures['max_ms']:.4g} ms"
+    )
 
 
 def _attempt(event: AttemptFinished) -> Iterator[str]:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 VALUES = frozenset(
     {
         *("__init__", "errors", "model", "findings", "quantities"),
-        *("printable", "slugs", "timestamps"),
+        *("printable", "slugs", "timestamps", "distribution"),
     }
 )
 PARTS = frozenset(

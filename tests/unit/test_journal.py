@@ -16,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmsuite import events
+from vmsuite.distribution import Distribution
 from vmsuite.event_lines import LONGEST_LINE, NotAnEvent, UnknownEvent, seal, unseal
 from vmsuite.events import (
     AttemptFinished,
     Event,
     LogLine,
+    Measured,
     Notice,
     RunStarted,
     StepFinished,
@@ -44,6 +46,7 @@ CASES = [
         exit_code=3,
         attachments=["artifacts/fails/screen.png"],
         metrics={"score": 1.5},
+        durations={("vm-001", "input.kernel"): [0.0014, 0.0021, 0.0151]},
     ),
 ]
 
@@ -283,6 +286,43 @@ def test_a_secret_that_is_a_number_changes_no_measurement() -> None:
     sealed, _ = seal(step(12345), masker.mask_json)
     assert isinstance(sealed, StepFinished)
     assert sealed.result.output == "***"
+
+
+def test_a_secret_that_is_a_number_changes_no_distribution() -> None:
+    distribution = Distribution.of([0.125] * 777)
+    ((bucket, count),) = distribution.buckets
+    masker = Masker()
+    for secret in (count, bucket, 0.125, "kernel", "buckets"):
+        masker.add(str(secret))
+    event = Measured(
+        index="1", machine="kernel", name="input.kernel", distribution=distribution
+    )
+    sealed, line = seal(event, masker.mask_json)
+    shown = dataclasses.replace(event, machine="***", name="input.***")
+    assert sealed == unseal(line) == shown
+
+
+def test_the_widest_distribution_is_never_cut() -> None:
+    durations = [1e-6 * 1.01**power for power in range(2_500)]
+    event = Measured(
+        index="1",
+        machine="vm\ud800",  # so that it needs a change
+        name="x",
+        distribution=Distribution.of(durations),
+    )
+    sealed, line = seal(event)
+    assert len(line) < LONGEST_LINE // 16
+    assert sealed == unseal(line) == dataclasses.replace(event, machine=r"vm\ud800")
+
+
+def test_a_line_whose_figures_disagree_is_no_event() -> None:
+    event = Measured(
+        index="1", machine="vm", name="x", distribution=Distribution.of([0.5, 0.5])
+    )
+    line = json.loads(seal(event)[1])
+    line["distribution"]["count"] = 3
+    with pytest.raises(NotAnEvent, match="disagree"):
+        unseal(json.dumps(line))
 
 
 def test_a_full_disk_is_told_once_and_later_events_are_kept(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from vmsuite.distribution import Distribution, checked_name
 from vmsuite.engine.budgets import Budgets
 from vmsuite.engine.rendered import checked
 from vmsuite.engine.scope import Names
 from vmsuite.engine.state import LOG_LIMIT, AttemptState, Lane
 from vmsuite.errors import PlatformError
-from vmsuite.events import Attached, LogLine
+from vmsuite.events import Attached, LogLine, Measured
 from vmsuite.kinds import Judgement, Kind
 from vmsuite.model import Attachment, CompanionSpec, Condition, Json, Step
 from vmsuite.planning.shapes import shape_of
@@ -68,12 +69,7 @@ class Context:
 
     def machine(self, name: str | None = None) -> Machine:
         """Return a machine; raises its loss where it can no longer be used."""
-        wanted = name or self._condition_machine or self._machine_name()
-        if wanted is None:
-            raise PlatformError(
-                f"step {self._step.title!r} has no machine to work on",
-                hint="name one with 'machine:', or connect to one first",
-            )
+        wanted = self._wanted(name)
         if wanted in self._state.lost:
             raise self._state.lost[wanted]
         try:
@@ -83,6 +79,15 @@ class Context:
                 f"this case has no machine {wanted!r}",
                 hint=f"it has {', '.join(sorted(self._state.machines)) or 'none'}",
             ) from None
+
+    def _wanted(self, name: str | None = None) -> str:
+        wanted = name or self._condition_machine or self._machine_name()
+        if wanted is None:
+            raise PlatformError(
+                f"step {self._step.title!r} has no machine to work on",
+                hint="name one with 'machine:', or connect to one first",
+            )
+        return wanted
 
     def _machine_name(self) -> str | None:
         named = self._step.envelope.machine
@@ -192,6 +197,30 @@ class Context:
         attachment = Attachment(path=str(relative), kind=kind, title=title)
         self._state.attachments.append(attachment)
         self._state.services.emit(Attached(case=self._state.key, attachment=attachment))
+
+    def measure(self, name: str, seconds: Sequence[float]) -> None:
+        """Keep how long something took on the step's machine, under a name."""
+        # Also of a machine that is lost by now: what it did was measured.
+        key = (self._wanted(), checked_name(name))
+        if not seconds:
+            return
+        new = Distribution.of(seconds)
+        before = self._state.measured.get(key)
+        self._state.measured[key] = new if before is None else before.merged(new)
+        machine, _ = key
+        self._state.services.emit(
+            Measured(
+                case=self._state.key,
+                index=self._index,
+                machine=machine,
+                name=name,
+                distribution=new,
+            )
+        )
+
+    def measured(self, name: str) -> Distribution | None:
+        """Return all of this name for the step's machine in this attempt so far."""
+        return self._state.measured.get((self.machine().name, name))
 
     def mask(self, text: str) -> str:
         """Replace secrets by ``***``."""

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmsuite.distribution import Distribution
 from vmsuite.engine.companions import Companions
 from vmsuite.engine.limits import Countdown, Tripwire
 from vmsuite.engine.services import Services
@@ -36,6 +37,8 @@ class AttemptState:
     """Why machines can no longer be used."""
     commands: dict[str, CommandResult] = field(default_factory=dict)
     """The last guest command of each machine."""
+    measured: dict[tuple[str, str], Distribution] = field(default_factory=dict)
+    """What steps measured, by machine and name."""
     attachments: list[Attachment] = field(default_factory=list)
     kept: dict[str, Path | None] = field(default_factory=dict)
     """Where machines were saved when a step failed; None where one could not be."""

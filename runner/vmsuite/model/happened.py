@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmsuite.distribution import Distribution
 from vmsuite.model.basics import NOWHERE, Json, Location, Outcome
 
 
@@ -40,6 +41,18 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """How long something took on a machine, as a step or all steps measured it."""
+
+    machine: str
+    name: str
+    """Such as ``input.kernel``."""
+    distribution: Distribution
+    index: str = ""
+    """The step's place in the case; empty: all of the attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try of a case."""
 
@@ -52,6 +65,19 @@ class Attempt:
     cause: str = ""
     location: Location = NOWHERE
     steps: tuple[StepResult, ...] = ()
+    measured: tuple[Measurement, ...] = ()
+    """What each step measured, by step, machine and name."""
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """What its steps measured together, by machine and name."""
+        found: dict[tuple[str, str], list[Distribution]] = {}
+        for one in self.measured:
+            found.setdefault((one.machine, one.name), []).append(one.distribution)
+        return tuple(
+            Measurement(machine=machine, name=name, distribution=first.merged(*others))
+            for (machine, name), (first, *others) in found.items()
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +110,11 @@ class CaseResult:
     log_path: str = ""
     """Relative to the suite's run folder."""
     artifact_dir: str = ""
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """What the steps of its last attempt measured, by machine and name."""
+        return self.attempts[-1].measurements if self.attempts else ()
 
     @property
     def flaky(self) -> bool:

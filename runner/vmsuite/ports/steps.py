@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from vmsuite.distribution import Distribution
 from vmsuite.model import CompanionSpec, Condition, Json, Step
 from vmsuite.ports.capabilities import CommandResult
 from vmsuite.ports.machines import Machine
@@ -86,6 +87,18 @@ class StepContext(Protocol):
 
     def last_command(self) -> CommandResult | None:
         """Return the last command of the step's machine in this case."""
+
+    def measure(self, name: str, seconds: Sequence[float]) -> None:
+        """Keep how long something took on the step's machine, under a name.
+
+        Reports show it and conditions judge it; called again, it adds. Verified input
+        has ``input.kernel``, ``input.browser`` and ``input.injection``; others choose
+        names of their own. Of no durations nothing is kept. Raises ValueError for what
+        is no name (``vmsuite.distribution.NAME``) or no duration.
+        """
+
+    def measured(self, name: str) -> Distribution | None:
+        """Return all of this name for the step's machine in this attempt so far."""
 
     async def start_companion(self, spec: CompanionSpec, *, wait: bool) -> Json:
         """Start a host program beside the case; see ``vmsuite.engine.companions``."""

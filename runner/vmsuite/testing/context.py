@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from vmsuite.distribution import Distribution, checked_name
 from vmsuite.errors import PlatformError
 from vmsuite.expressions import Templates
 from vmsuite.kinds import ConditionKind, Judgement, StepKind
@@ -60,6 +61,9 @@ class FakeContext:
     """What companions were started, and whether their end was waited for."""
     commands: dict[str, CommandResult] = field(default_factory=dict)
     """The last command of each machine."""
+    durations: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    """What was measured, in seconds, by machine and name; a test of a condition gives
+    it: ``{("vm-001", "input.kernel"): [0.001, 0.002]}``."""
     looks: int = 0
     """How often a condition was judged."""
     templates: Templates = field(default_factory=lambda: Templates({}))
@@ -143,6 +147,18 @@ class FakeContext:
         """Keep a piece of evidence."""
         relative = str(path.relative_to(self.folder))
         self.attachments.append(Attachment(path=relative, kind=kind, title=title))
+
+    def measure(self, name: str, seconds: Sequence[float]) -> None:
+        """Keep durations of the step's machine."""
+        key = (self.machine().name, checked_name(name))
+        if seconds:
+            Distribution.of(seconds)  # raises as the engine's
+            self.durations.setdefault(key, []).extend(seconds)
+
+    def measured(self, name: str) -> Distribution | None:
+        """Return them."""
+        durations = self.durations.get((self.machine().name, name))
+        return Distribution.of(durations) if durations else None
 
     def mask(self, text: str) -> str:
         """Hide secrets."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from vmsuite.distribution import Distribution
 from vmsuite.events import (
     Attached,
     AttemptFinished,
@@ -18,6 +19,7 @@ from vmsuite.events import (
     Event,
     LogLine,
     MachineChanged,
+    Measured,
     RunFinished,
     RunStarted,
     StepFinished,
@@ -54,6 +56,8 @@ class ToldCase:
     output: Json = None
     attachments: Sequence[str] = ()
     metrics: Json = None
+    durations: Mapping[tuple[str, str], Sequence[float]] = field(default_factory=dict)
+    """What its step measured, in seconds, by machine and name."""
     waited: float = 0.0
 
 
@@ -142,6 +146,14 @@ def _last_attempt(key: str, case: ToldCase, number: int) -> Iterator[Event]:
     yield CommandSent(case=key, machine="vm-001", protocol="qga", command="guest-ping")
     for line in case.log:
         yield LogLine(case=key, text=line, source="tcp-echo")
+    for (machine, measured), seconds in case.durations.items():
+        yield Measured(
+            case=key,
+            index="1",
+            machine=machine,
+            name=measured,
+            distribution=Distribution.of(seconds),
+        )
     yield StepFinished(
         case=key,
         result=StepResult(

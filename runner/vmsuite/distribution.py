@@ -1,0 +1,178 @@
+"""How long something took, many times over, in little memory.
+
+Durations are counted in buckets that grow with the duration, so that each stands for
+its durations within ``RELATIVE_ERROR``, however many there are. How many there were,
+the shortest, the longest and the mean are exact.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+RELATIVE_ERROR = 0.01
+"""A percentile is wrong by so much of itself at most."""
+RESOLUTION = 1e-6
+"""Seconds; what is shorter is not told apart."""
+LONGEST = 86_400.0
+"""Seconds; what took longer counts as a day."""
+
+NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
+"""How a measurement may be called, such as ``input.kernel``."""
+
+_GROWTH = math.log((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR))
+_LAST = math.ceil(math.log(LONGEST / RESOLUTION) / _GROWTH)
+_BOUNDS = tuple(
+    digit * 10.0**power for power in range(-3, 9) for digit in (1, 2, 5)
+)  # milliseconds, from 1 µs to more than a day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """Durations in seconds: at least one. Raises ValueError if it cannot be one."""
+
+    count: int
+    minimum: float
+    maximum: float
+    total: float
+    buckets: tuple[tuple[int, int], ...]
+    """Number of a bucket and how many durations are in it; empty ones left out."""
+
+    def __post_init__(self) -> None:
+        numbers = [number for number, _ in self.buckets]
+        counts = [count for _, count in self.buckets]
+        sound = (
+            sum(counts) == self.count > 0
+            and min(counts) > 0
+            and all(a < b for a, b in pairwise(numbers))
+            and 0 <= numbers[0] <= numbers[-1] <= _LAST
+            and 0 <= self.minimum <= self.maximum <= LONGEST
+            and math.isfinite(self.total)
+        )
+        if not sound:
+            raise ValueError("no distribution of durations: its figures disagree")
+
+    @classmethod
+    def of(cls, seconds: Iterable[float]) -> Distribution:
+        """Return that of these durations.
+
+        One below zero counts as 0: the difference of two clocks may be wrong by a
+        little. Raises ValueError if there is none, or one that is not finite.
+        """
+        given = tuple(seconds)
+        if not given:
+            raise ValueError("no durations to tell the distribution of")
+        if not all(map(math.isfinite, given)):
+            raise ValueError("a duration must be a finite number of seconds")
+        durations = [min(max(0.0, float(duration)), LONGEST) for duration in given]
+        return cls(
+            count=len(durations),
+            minimum=min(durations),
+            maximum=max(durations),
+            total=math.fsum(durations),
+            buckets=tuple(sorted(Counter(map(_bucket, durations)).items())),
+        )
+
+    def merged(self, *others: Distribution) -> Distribution:
+        """Return that of all their durations together."""
+        every = (self, *others)
+        counts: Counter[int] = Counter()
+        for distribution in every:
+            counts.update(dict(distribution.buckets))
+        return Distribution(
+            count=counts.total(),
+            minimum=min(d.minimum for d in every),
+            maximum=max(d.maximum for d in every),
+            total=math.fsum(d.total for d in every),
+            buckets=tuple(sorted(counts.items())),
+        )
+
+    @property
+    def mean(self) -> float:
+        """The arithmetic mean, in seconds."""
+        return self.total / self.count
+
+    def percentile(self, percent: float) -> float:
+        """Return how long so many percent of them took at most, in seconds.
+
+        It is the shortest of the durations for which that is so (nearest rank), within
+        ``RELATIVE_ERROR`` and ``RESOLUTION``; 0 is exactly the shortest of all, 100 the
+        longest. Raises ValueError outside of 0..100.
+        """
+        if not 0 <= percent <= 100:
+            raise ValueError(f"{percent!r} is not a percentage from 0 to 100")
+        if percent == 0:
+            return self.minimum
+        if percent == 100:
+            return self.maximum
+        # As a fraction of what is written: 99.9 % of 1000 are 999, not one more.
+        rank = math.ceil(Fraction(str(percent)) * self.count / 100)
+        passed = 0
+        for duration, count in self._counted():
+            passed += count
+            if passed >= rank:
+                return duration
+        return self.maximum
+
+    def figures(self) -> dict[str, float]:
+        """Return what reports show, in milliseconds.
+
+        ``count``, ``min_ms``, ``mean_ms``, ``p50_ms``, ``p90_ms``, ``p99_ms`` and
+        ``max_ms``, in this order.
+        """
+        seconds = {
+            "min_ms": self.minimum,
+            "mean_ms": self.mean,
+            "p50_ms": self.percentile(50),
+            "p90_ms": self.percentile(90),
+            "p99_ms": self.percentile(99),
+            "max_ms": self.maximum,
+        }
+        told = {name: round(value * 1000, 3) for name, value in seconds.items()}
+        return {"count": self.count, **told}
+
+    def histogram(self) -> tuple[tuple[float, int], ...]:
+        """Return pairs: so many milliseconds, and how many took no more than that.
+
+        Each duration counts once, at the lowest bound that it does not pass. Bounds are
+        1, 2 and 5 times powers of ten, from the first to the last with a count; what is
+        within ``RELATIVE_ERROR`` of a bound may count on its other side.
+        """
+        counts = [0] * len(_BOUNDS)
+        for duration, count in self._counted():
+            counts[bisect_left(_BOUNDS, duration * 1000)] += count
+        there = [number for number, count in enumerate(counts) if count]
+        shown = slice(there[0], there[-1] + 1)
+        return tuple(zip(_BOUNDS[shown], counts[shown], strict=True))
+
+    def _counted(self) -> Iterator[tuple[float, int]]:
+        """Yield a duration for each bucket and how often it was, shortest first."""
+        for number, count in self.buckets:
+            middle = _middle(number)
+            yield min(max(middle, self.minimum), self.maximum), count
+
+
+def checked_name(name: str) -> str:
+    """Return it. Raises ValueError if no measurement may be called so."""
+    if re.match(NAME, name) is None or name.endswith("\n"):
+        raise ValueError(f"{name!r} is no name of a measurement, such as input.kernel")
+    return name
+
+
+def _bucket(duration: float) -> int:
+    if duration <= RESOLUTION:
+        return 0
+    return min(math.ceil(math.log(duration / RESOLUTION) / _GROWTH), _LAST)
+
+
+def _middle(number: int) -> float:
+    """Return the duration that is as far, relatively, from both ends of a bucket."""
+    if number == 0:
+        return RESOLUTION
+    return RESOLUTION * math.exp(number * _GROWTH) * (1 - RELATIVE_ERROR)
