@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,19 +138,63 @@ def read_files(
     Paths have no leading slash and no leading ``usr/``, where Debian merges the two.
     Raises PlatformError if the package cannot be read.
     """
+    with _content(package) as members:
+        for member in members:
+            path = member.name.removeprefix("./").removeprefix("usr/")
+            if not wanted(path):
+                continue
+            if member.issym():
+                yield path, member.linkname
+            elif (content := members.extractfile(member)) is not None:
+                yield path, content.read()
+
+
+def unpack(package: Path, root: Path, place: Callable[[str], str | None]) -> None:
+    """Write a package's files, links and folders below ``root``, which is not root's.
+
+    ``place`` returns where a path goes, or None for what is left out. Nothing becomes
+    set-user-id. Raises PlatformError if the package cannot be read.
+    """
+    with _content(package) as members:
+        for member in members:
+            target = place(member.name.removeprefix("./").strip("/"))
+            if target:
+                _write_member(members, member, root, place, root / target)
+
+
+def _write_member(
+    members: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    root: Path,
+    place: Callable[[str], str | None],
+    target: Path,
+) -> None:
+    if member.isdir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    if member.issym():
+        target.symlink_to(member.linkname)
+    elif member.islnk():
+        source = place(member.linkname.removeprefix("./"))
+        if source:
+            target.hardlink_to(root / source)
+    elif (content := members.extractfile(member)) is not None:
+        with target.open("wb") as file:
+            shutil.copyfileobj(content, file)
+        target.chmod(0o755 if member.mode & 0o100 else 0o644)
+
+
+@contextmanager
+def _content(package: Path) -> Iterator[tarfile.TarFile]:
+    """Open a package's files as a stream: each can be read when it comes by."""
     command = ["dpkg-deb", "--fsys-tarfile", str(package)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - it is piped, see above
         try:
             with tarfile.open(fileobj=process.stdout, mode="r|") as members:
-                for member in members:
-                    path = member.name.removeprefix("./").removeprefix("usr/")
-                    if not wanted(path):
-                        continue
-                    if member.issym():
-                        yield path, member.linkname
-                    elif (content := members.extractfile(member)) is not None:
-                        yield path, content.read()
+                yield members
         except tarfile.TarError as error:
             raise PlatformError(f"{package}: cannot be read: {error}") from error
         finally:

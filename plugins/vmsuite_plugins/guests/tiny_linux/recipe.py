@@ -9,6 +9,7 @@ from pathlib import Path
 from vmsuite.errors import PlatformError
 from vmsuite.ports import GuestImage
 from vmsuite_plugins.guests import cpio, kernel
+from vmsuite_plugins.guests.building import build_once
 from vmsuite_plugins.guests.debian import (
     DebianArchive,
     Package,
@@ -58,26 +59,15 @@ class TinyLinux:
         Raises PlatformError with what the failing tool said.
         """
         store = self._store(cache_dir)
-        try:
-            with store.locked(lambda: log("waiting for another build of tiny-linux")):
-                stored = store.find(_recipe_digest())
-                if stored is None:
-                    self._check_tools()
-                    stored = _build(store, log)
-        except OSError as error:
-            raise PlatformError(
-                f"{store.folder}: cannot build {self.name}: {error}",
-                hint="make room there, or set VMSUITE_CACHE to another folder",
-            ) from error
+        stored = build_once(
+            self.name,
+            store,
+            _recipe_digest(),
+            self.missing,
+            lambda: _build(store, log),
+            log,
+        )
         return self._image(stored)
-
-    def _check_tools(self) -> None:
-        missing = self.missing()
-        if missing:
-            raise PlatformError(
-                f"this host cannot build {self.name}: {'; '.join(missing)}",
-                hint="run-suite doctor lists what is missing",
-            )
 
     def _store(self, cache_dir: Path) -> ImageStore:
         return ImageStore(folder=cache_dir / "guests" / self.name)
