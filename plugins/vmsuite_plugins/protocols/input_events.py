@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vmsuite.keys import KEYS
 from vmsuite.model import Json
 from vmsuite.ports import KeyPress, PointerEvent
 
@@ -20,20 +21,10 @@ BUTTONS = frozenset(
         *("wheel-up", "wheel-down", "wheel-left", "wheel-right"),
     }
 )
+_LONGER_WITH_ALT = frozenset({"print", "sysrq"})
+"""While AltGr is held, it is let go of and pressed again around these."""
 
-_EXTENDED = frozenset(
-    {
-        *("ctrl_r", "alt_r", "meta_l", "meta_r", "menu", "compose", "kp_enter"),
-        *("kp_divide", "insert", "delete", "home", "end", "pgup", "pgdn"),
-        *("up", "down", "left", "right", "calculator", "mail", "computer"),
-        *("sleep", "wake", "power", "audionext", "audioprev", "audiostop"),
-        *("audioplay", "audiomute", "volumeup", "volumedown", "mediaselect"),
-        *("ac_home", "ac_back", "ac_forward", "ac_refresh", "ac_bookmarks"),
-    }
-)
-"""Keys that take two bytes in a PS/2 queue, for the press and for the release."""
-
-_LONG = {"pause": 6, "print": 4, "sysrq": 4}
+_USB_PREFIXED = {(0xE0,): 2, (0xE1,): 3}
 
 
 def key_event(key: str, down: bool) -> Json:
@@ -53,8 +44,19 @@ def releases(keys: Sequence[str]) -> list[Json]:
 
 
 def ps2_bytes(key: str) -> int:
-    """Return how many bytes one press or release takes in a PS/2 queue."""
-    return _LONG.get(key, 2 if key in _EXTENDED else 1)
+    """Return how many bytes one press or release takes in a PS/2 queue, at most."""
+    if key in _LONGER_WITH_ALT:
+        return 5
+    return len(KEYS[key].set1) if key in KEYS else 1
+
+
+def usb_slots(key: str) -> int:
+    """Return how many slots one press or release takes in a USB keyboard's queue.
+
+    QEMU puts scan codes there, and takes one each time that the guest asks.
+    """
+    first = KEYS[key].set1[:1] if key in KEYS else ()
+    return _USB_PREFIXED.get(first, 1)
 
 
 def pointer_events(event: PointerEvent) -> list[list[Json]]:
