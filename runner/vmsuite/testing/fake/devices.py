@@ -1,68 +1,16 @@
-"""The fake machine's input, screen, media and snapshots, all in memory."""
+"""The fake machine's screen, media and snapshots, all in memory."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import struct
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from vmsuite.errors import CheckFailed, PlatformError
-from vmsuite.keys import KEYS
-from vmsuite.ports import STATE_FILE, KeyPress, PointerEvent
+from vmsuite.ports import STATE_FILE
 from vmsuite.testing.fake.shell import FakeShell
 from vmsuite.testing.fake.vitals import Vitals
-
-_BUTTONS = frozenset(("left", "middle", "right", "side", "extra"))
-_WHEEL = frozenset(("wheel-up", "wheel-down"))
-
-
-class FakeInput:
-    """Notes every key and pointer event that arrives in the guest."""
-
-    def __init__(self, vitals: Vitals) -> None:
-        self.keys: list[tuple[str, bool]] = []
-        """QKeyCode and whether it went down, in order."""
-        self.pointer: list[PointerEvent] = []
-        self._vitals = vitals
-
-    @property
-    def held(self) -> set[str]:
-        """The keys that are down now."""
-        down: set[str] = set()
-        for key, pressed in self.keys:
-            (down.add if pressed else down.discard)(key)
-        return down
-
-    async def press(self, presses: Sequence[KeyPress], *, hold: float = 0.0) -> None:
-        """Press and release."""
-        for press in presses:
-            unknown = [key for key in press.keys if key not in KEYS]
-            if unknown:
-                raise CheckFailed(f"no keyboard has the key {unknown[0]!r}")
-            self._require_running("press a key")
-            self.keys += [(key, True) for key in press.keys]
-            try:
-                await asyncio.sleep(hold)
-            finally:
-                self.keys += [(key, False) for key in reversed(press.keys)]
-
-    async def point(self, events: Sequence[PointerEvent]) -> None:
-        """Move, click and scroll."""
-        for event in events:
-            known = _WHEEL if event.kind == "wheel" else _BUTTONS
-            if event.kind in {"down", "up", "wheel"} and event.button not in known:
-                raise CheckFailed(f"no pointer has the button {event.button!r}")
-            self._require_running("move the pointer")
-            self.pointer.append(event)
-        await asyncio.sleep(0)
-
-    def _require_running(self, what: str) -> None:
-        self._vitals.require_on(what)
-        if self._vitals.state == "paused":
-            raise PlatformError(f"machine {self._vitals.name!r} is paused: no {what}")
 
 
 class FakeScreen:

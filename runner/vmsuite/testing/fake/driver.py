@@ -187,6 +187,7 @@ class FakeDriver:
                 "boot_time": 0.0,
                 "boots": settings.forks,
                 "console": [],
+                "input": settings.input.model_copy(update={"held": []}),
             }
             settings = settings.model_copy(update=fate)
         async with AsyncExitStack() as stack:

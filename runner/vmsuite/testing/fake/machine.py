@@ -15,6 +15,7 @@ from vmsuite.ports import (
     Media,
     Monitor,
     Network,
+    Observer,
     Power,
     Saving,
     Screen,
@@ -23,13 +24,15 @@ from vmsuite.ports import (
 )
 from vmsuite.testing.fake.console import FakeConsole
 from vmsuite.testing.fake.devices import (
-    FakeInput,
     FakeMedia,
     FakeSaving,
     FakeScreen,
     FakeSnapshots,
 )
+from vmsuite.testing.fake.guest_input import GuestKernel
+from vmsuite.testing.fake.input import FakeInput
 from vmsuite.testing.fake.monitor import FakeAgent, FakeMonitor
+from vmsuite.testing.fake.observing import FakeObserver
 from vmsuite.testing.fake.power import PANIC, FakePower
 from vmsuite.testing.fake.settings import FakeSettings
 from vmsuite.testing.fake.shell import FakeShell
@@ -47,6 +50,7 @@ OFFERED: frozenset[type[Any]] = frozenset(
         Media,
         Monitor,
         Network,
+        Observer,
         Power,
         Saving,
         Screen,
@@ -82,7 +86,9 @@ class FakeMachine:
         self.console = console
         self.channels = channels
         self.network = network
-        self.input = FakeInput(vitals)
+        kernel = GuestKernel(settings.input, settings.keyboard, settings.pointer)
+        self.observer = FakeObserver(vitals, settings.input, kernel)
+        self.input = FakeInput(vitals, settings, kernel, self.observer, power)
         self.screen = FakeScreen(vitals, settings.size)
         self.media = FakeMedia(vitals)
         self.snapshots = FakeSnapshots(vitals, shell)
@@ -97,6 +103,7 @@ class FakeMachine:
             Media: self.media,
             Monitor: monitor,
             Network: network,
+            Observer: self.observer,
             Power: power,
             Saving: self.saving,
             Screen: self.screen,

@@ -109,6 +109,11 @@ class FakePower:
         self._vitals.resume()
         self._monitor.happened("RESUME")
 
+    def reset_now(self) -> None:
+        """Press the reset button, and wait for nothing."""
+        self._monitor.happened("RESET", {"guest": False})
+        self._restart("reset")
+
     async def ready(self) -> None:
         """Wait until the guest is ready."""
         limit = self._settings.boot_timeout * self._factor
@@ -152,10 +157,13 @@ class FakePower:
     async def _again(self, what: str, *, guest: bool) -> None:
         self._vitals.require_on(what)
         self._monitor.happened("RESET", {"guest": guest})
+        self._restart(what)
+        await self.ready()
+
+    def _restart(self, what: str) -> None:
         self._vitals.power_off(f"is doing a {what}")
         self._cancel_timers()
         self.begin()
-        await self.ready()
 
     def _off(self, reason: str) -> None:
         self._cancel_timers()

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from vmsuite.kinds import Duration
+from vmsuite.testing.fake.input_settings import FakeInputSettings
 
 
 class Answer(BaseModel):
@@ -72,11 +73,18 @@ class FakeSettings(BaseModel):
         default="boot", description="How each case gets its machine."
     )
     layout: str = Field(default="us", description="The guest's keyboard layout.")
+    keyboard: Literal["ps2", "usb", "virtio"] = Field(
+        default="ps2", description="The keyboard that typed keys come from."
+    )
     pointer: Literal["ps2", "usb-tablet", "virtio-tablet"] = Field(
         default="usb-tablet", description="The pointing device."
     )
     screen: Annotated[str, BeforeValidator(_check_screen)] = Field(
         default="1024x768", description="The screen's size in pixels."
+    )
+    input: FakeInputSettings = Field(
+        default_factory=FakeInputSettings,
+        description="How input reaches the guest, and what of it goes wrong.",
     )
     lacks: list[str] = Field(
         default_factory=list[str],

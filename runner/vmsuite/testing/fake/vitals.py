@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from vmsuite.errors import PlatformError, Unreachable
@@ -20,19 +20,26 @@ class Vitals:
     def __init__(self, name: str) -> None:
         self.name = name
         self.state = "off"
+        self.why = ""
+        """Why its last life ended."""
         self._loop = asyncio.get_running_loop()
         self._awake = asyncio.Event()
         self._ended: asyncio.Future[PlatformError] = self._loop.create_future()
         self.loss: asyncio.Future[Exception] = self._loop.create_future()
         """Why the machine can never be used again."""
+        self._watchers: list[Callable[[], None]] = []
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call this after every change of ``state``."""
+        self._watchers.append(changed)
 
     def power_on(self) -> None:
         """Begin a new life, unless the machine is lost."""
         if self.loss.done():
             raise self.loss.result()
-        self.state = "running"
         self._ended = self._loop.create_future()
         self._awake.set()
+        self._become("running")
 
     def power_off(self, why: str = "is off") -> None:
         """End everything that waits for it; an end that was asked for."""
@@ -55,14 +62,14 @@ class Vitals:
     def pause(self) -> None:
         """Stop its processors."""
         self.require_on("pause")
-        self.state = "paused"
         self._awake.clear()
+        self._become("paused")
 
     def resume(self) -> None:
         """Let them run again."""
         self.require_on("resume")
-        self.state = "running"
         self._awake.set()
+        self._become("running")
 
     @property
     def on(self) -> bool:
@@ -106,7 +113,13 @@ class Vitals:
             raise
         return await work
 
-    def _end(self, state: str, why: str) -> None:
+    def _become(self, state: str) -> None:
         self.state = state
+        for changed in self._watchers:
+            changed()
+
+    def _end(self, state: str, why: str) -> None:
+        self.why = why
+        self._become(state)
         if not self._ended.done():
             self._ended.set_result(PlatformError(why))

@@ -1,0 +1,145 @@
+"""The fake machine's observer: tells what its guest saw, at once, late or never."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from vmsuite.errors import Unreachable
+from vmsuite.ports import BROWSER, KERNEL, Armed, InputLog, InputSeen
+from vmsuite.testing.fake.guest_input import GuestKernel
+from vmsuite.testing.fake.input_settings import FakeInputSettings
+from vmsuite.testing.fake.vitals import Vitals
+
+_OFF = "the machine is "
+_AGAIN = ("is doing a ", "goes back to ")
+"""What ends a life of the machine that goes on with another at once."""
+
+
+class FakeObserver:
+    """See ``vmsuite.ports.Observer``. Writes what it sees into the log as it was told.
+
+    A test may also let a layer ``go`` and ``come`` back, or ``overflow``.
+    """
+
+    def __init__(
+        self, vitals: Vitals, told: FakeInputSettings, kernel: GuestKernel
+    ) -> None:
+        self._vitals = vitals
+        self._told = told
+        self._kernel = kernel
+        self._layers = (KERNEL, BROWSER) if told.browser else (KERNEL,)
+        self._gone: dict[str, str] = {}
+        if told.silent:
+            self._gone[told.silent] = "it never came"
+        self._swallows: set[str] = set()
+        self._loop = asyncio.get_running_loop()
+        self._log = InputLog()
+        self._coming: deque[InputSeen] = deque()
+        self._news = asyncio.Event()
+        vitals.watch(self._power_changed)
+
+    # --- the capability -----------------------------------------------------------
+
+    @property
+    def log(self) -> InputLog:
+        """All that was seen."""
+        return self._log
+
+    async def arm(self) -> Armed:
+        """Say what is there, once every layer observes."""
+        await self._answered()
+        return Armed(
+            layers=self._layers,
+            devices=tuple(self._kernel.devices()),
+            clock_error=dict.fromkeys(self._layers, self._told.clock_error),
+        )
+
+    async def settle(self) -> None:
+        """Return when what the layers saw by now is in the log."""
+        await self._answered()
+        last = self._log.mark() + len(self._coming)
+        while self._log.mark() < last:
+            await self._log.more(self._log.mark())
+
+    # --- what happens to it -------------------------------------------------------
+
+    def sees(self, seen: InputSeen) -> None:
+        """Tell of something that a layer saw just now."""
+        if seen.layer not in self._layers or seen.layer in self._gone:
+            return
+        if seen.layer in self._swallows:
+            self._swallows.discard(seen.layer)
+            seen = InputSeen(seen.layer, "overflow", value=1)
+        now = self._loop.time()
+        self._tell(seen._replace(happened=now - self._told.clock_error / 2))
+
+    def overflow(self, layer: str) -> None:
+        """Lose the next event of a layer, and say so instead."""
+        self._swallows.add(layer)
+
+    def go(self, layer: str, why: str) -> None:
+        """Observe a layer no more."""
+        if layer in self._layers and layer not in self._gone:
+            self._tell(InputSeen(layer, "gone", symbol=why))
+            self._gone[layer] = why
+
+    def come(self, layer: str) -> None:
+        """Observe a layer again."""
+        self._gone.pop(layer, None)
+        self._news.set()
+
+    def tell(self, kind: str, device: str) -> None:
+        """Tell news of a device: that it was ``plugged`` or ``unplugged``."""
+        if KERNEL not in self._gone:
+            self._tell(InputSeen(KERNEL, kind, device=device))
+
+    def _tell(self, seen: InputSeen) -> None:
+        if not self._told.delay:
+            self._log.add((seen._replace(arrived=self._loop.time()),))
+            return
+        self._coming.append(seen)
+        self._loop.call_later(self._told.delay, self._arrive)
+
+    def _arrive(self) -> None:
+        seen = self._coming.popleft()
+        self._log.add((seen._replace(arrived=self._loop.time()),))
+
+    def _power_changed(self) -> None:
+        state, why = self._vitals.state, self._vitals.why
+        if state == "off" and why.startswith(_AGAIN):
+            self._tell(InputSeen(KERNEL, "restarted", symbol=f"the machine {why}"))
+        elif state in {"off", "crashed"}:
+            for layer in self._layers:
+                self.go(layer, f"{_OFF}{state}")
+        elif state == "running":
+            back = [one for one, why in self._gone.items() if why.startswith(_OFF)]
+            for layer in back:
+                self.come(layer)
+            if back:
+                symbol = "the machine was started again"
+                self._tell(InputSeen(KERNEL, "restarted", symbol=symbol))
+        self._news.set()
+
+    async def _answered(self) -> None:
+        """Wait until every layer answers. Raises Unreachable."""
+        self._vitals.require_on("observe its input")
+        try:
+            async with asyncio.timeout(self._told.patience):
+                while self._mute():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            layer, why = next(iter(self._mute().items()))
+            raise Unreachable(
+                f"machine {self._vitals.name!r}: the observer of the {layer} does not "
+                f"answer: {why}",
+                hint="see whether its agent runs in the guest",
+            ) from None
+
+    def _mute(self) -> dict[str, str]:
+        if self._vitals.state != "running":
+            return {self._layers[0]: f"the machine is {self._vitals.state}"}
+        return {
+            layer: why for layer, why in self._gone.items() if layer in self._layers
+        }
