@@ -103,7 +103,7 @@ def test_verify_needs_an_observer(tmp_path: Path) -> None:
     assert SendKeyboard.needed({"text": "a", "verify": True}) == (Input, Observer)
 
     async def story(context: FakeContext, machine: FakeMachine) -> None:
-        with pytest.raises(Unsupported, match="'vm-001'.*Observer"):
+        with pytest.raises(Unsupported, match=r"'vm-001'.*Observer"):
             await perform(SendKey, context, {"key": "a", "verify": True})
         assert machine.input.keys == []
 

@@ -28,7 +28,8 @@ class InputSeen(NamedTuple):
     screen can show) or ``text`` (a text field got ``symbol``); or news of the observer
     itself: ``overflow`` (it lost ``value`` events, at least one, the guest did not),
     ``plugged`` and ``unplugged`` (a device), ``gone`` (nothing observes this layer any
-    more, ``symbol`` says why).
+    more, ``symbol`` says why), ``restarted`` (the guest began anew or went back to a
+    snapshot, ``symbol`` says which: what was under way is lost).
     """
 
     layer: str
@@ -86,6 +87,11 @@ class InputLog:
         self._kept: deque[InputSeen] = deque(maxlen=keep)
         self._count = 0
         self._news = asyncio.Event()
+        self.turn = asyncio.Lock()
+        """Who sends input in a closed loop holds it: what else came would be his."""
+        self.judged = 0
+        """A mark: what came before it is accounted for, by a step that sent it or a
+        condition that it fulfilled."""
 
     def add(self, seen: Sequence[InputSeen]) -> None:
         """Append; wakes whoever waits."""
@@ -93,6 +99,11 @@ class InputLog:
         self._count += len(seen)
         if seen:
             self._news.set()
+
+    @property
+    def kept(self) -> int:
+        """How many are kept."""
+        return len(self._kept)
 
     def mark(self) -> int:
         """Return a mark for "from now on"."""

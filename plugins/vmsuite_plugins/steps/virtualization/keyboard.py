@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from pydantic import Field
 from vmsuite.errors import PlatformError
 from vmsuite.kinds import Duration
 from vmsuite.model import Json
-from vmsuite.ports import Input, KeyPress, StepContext
+from vmsuite.ports import KeyPress, StepContext
 from vmsuite_plugins.input.chords import parse_chord
 from vmsuite_plugins.input.fields import Chord
 from vmsuite_plugins.input.text import type_text
@@ -32,8 +31,7 @@ class SendKey(InputAction):
 
     async def run(self, context: StepContext) -> Json:
         """Press it."""
-        self.admit_blind(context)
-        await context.capability(Input).press([parse_chord(self.key)], hold=self.hold)
+        return await self.press(context, [parse_chord(self.key)], hold=self.hold)
 
     @classmethod
     def title_of(cls, fields: Mapping[str, Json]) -> str:
@@ -61,18 +59,14 @@ class SendKeyboard(InputAction):
     hold: Duration = Field(default=0.0, description="How long each is held down.")
 
     async def run(self, context: StepContext) -> Json:
-        """Type it. Captures how many presses that took."""
-        presses = self._presses(context)
-        self.admit_blind(context)
-        keyboard = context.capability(Input)
-        if not self.delay:
-            await keyboard.press(presses, hold=self.hold)
-            return {"presses": len(presses)}
-        for number, press in enumerate(presses):
-            if number:
-                await asyncio.sleep(self.delay)
-            await keyboard.press([press], hold=self.hold)
-        return {"presses": len(presses)}
+        """Type it. Captures how many presses that took, and whether they arrived."""
+        return await self.press(
+            context,
+            self._presses(context),
+            text=self.text,
+            hold=self.hold,
+            delay=self.delay,
+        )
 
     def _presses(self, context: StepContext) -> Sequence[KeyPress]:
         if self.text is None:

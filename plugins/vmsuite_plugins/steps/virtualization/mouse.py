@@ -11,7 +11,7 @@ from pydantic import Field
 
 from vmsuite.kinds import Duration
 from vmsuite.model import Json
-from vmsuite.ports import Input, PointerEvent, StepContext
+from vmsuite.ports import PointerEvent, StepContext
 from vmsuite_plugins.input.fields import Button
 from vmsuite_plugins.steps.presence import at_most_one, given, together
 from vmsuite_plugins.steps.virtualization.coordinates import Coordinate
@@ -26,8 +26,8 @@ class SendMouseMove(PointerAction):
     async def run(self, context: StepContext) -> Json:
         """Move it."""
         events = await self.moves(context)
-        self.admit_blind(context)
-        await context.capability(Input).point(events)
+        async with self.pointing(context) as point:
+            await point(events)
 
     @classmethod
     def troubles(
@@ -61,8 +61,8 @@ class SendMouseClick(ButtonAction):
     async def run(self, context: StepContext) -> Json:
         """Click."""
         events = [*await self.moves(context), self.pressed(), self.released()]
-        self.admit_blind(context)
-        await context.capability(Input).point(events)
+        async with self.pointing(context) as point:
+            await point(events)
 
 
 class SendMouseDoubleClick(ButtonAction):
@@ -77,11 +77,10 @@ class SendMouseDoubleClick(ButtonAction):
     async def run(self, context: StepContext) -> Json:
         """Click, and click again."""
         events = [*await self.moves(context), self.pressed(), self.released()]
-        self.admit_blind(context)
-        mouse = context.capability(Input)
-        await mouse.point(events)
-        await asyncio.sleep(self.interval)
-        await mouse.point([self.pressed(), self.released()])
+        async with self.pointing(context) as point:
+            await point(events)
+            await asyncio.sleep(self.interval)
+            await point([self.pressed(), self.released()])
 
 
 class SendMouseDown(ButtonAction):
@@ -92,8 +91,8 @@ class SendMouseDown(ButtonAction):
     async def run(self, context: StepContext) -> Json:
         """Press it."""
         events = [*await self.moves(context), self.pressed()]
-        self.admit_blind(context)
-        await context.capability(Input).point(events)
+        async with self.pointing(context) as point:
+            await point(events)
 
 
 class SendMouseUp(ButtonAction):
@@ -104,8 +103,8 @@ class SendMouseUp(ButtonAction):
     async def run(self, context: StepContext) -> Json:
         """Let go."""
         events = [*await self.moves(context), self.released()]
-        self.admit_blind(context)
-        await context.capability(Input).point(events)
+        async with self.pointing(context) as point:
+            await point(events)
 
 
 class SendMouseDrag(ButtonAction):
@@ -139,15 +138,14 @@ class SendMouseDrag(ButtonAction):
         """Drag."""
         start = await self.moves(context)
         way = await self._way(context, start)
-        self.admit_blind(context)
-        mouse = context.capability(Input)
-        await mouse.point([*start, self.pressed()])
-        try:
-            for event in way:
-                await mouse.point([event])
-                await asyncio.sleep(self.duration / len(way))
-        finally:
-            await mouse.point([self.released()])
+        async with self.pointing(context) as point:
+            await point([*start, self.pressed()])
+            try:
+                for event in way:
+                    await point([event])
+                    await asyncio.sleep(self.duration / len(way))
+            finally:
+                await point([self.released()])
 
     async def _way(
         self, context: StepContext, start: list[PointerEvent]
@@ -199,8 +197,8 @@ class SendMouseScroll(PointerAction):
         """Scroll."""
         notch = PointerEvent("wheel", button=f"wheel-{self.direction}")
         events = [*await self.moves(context), *([notch] * self.amount)]
-        self.admit_blind(context)
-        await context.capability(Input).point(events)
+        async with self.pointing(context) as point:
+            await point(events)
 
 
 KINDS = (

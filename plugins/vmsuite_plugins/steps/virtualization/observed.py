@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from pydantic import Field
 
-from vmsuite.errors import Unsupported
 from vmsuite.model import Json
-from vmsuite.ports import Input, Observer, StepContext
+from vmsuite.ports import Input, KeyPress, Observer, PointerEvent, StepContext
+from vmsuite_plugins.input.loop.keyboard import Typed, type_closed
+from vmsuite_plugins.input.loop.loop import PATIENCE, Loop
+from vmsuite_plugins.input.loop.neutral import neutral
+from vmsuite_plugins.input.loop.pointer import ClosedPointer
 from vmsuite_plugins.steps.virtualization.action import VirtualizationAction
+
+Point = Callable[[Sequence[PointerEvent]], Awaitable[None]]
+"""Does things with the pointer, in order."""
 
 
 class InputAction(VirtualizationAction):
@@ -21,8 +29,9 @@ class InputAction(VirtualizationAction):
     verify: bool = Field(
         default=False,
         description=(
-            "Fail unless the guest confirms that it arrived as sent; "
-            "needs a machine with an observer of input."
+            "Send it in a closed loop: every event is confirmed from inside the guest, "
+            "or the step ends as input_lost and says where it was last seen. "
+            "Needs a guest with an agent that observes input."
         ),
     )
 
@@ -36,17 +45,113 @@ class InputAction(VirtualizationAction):
         """
         return (*cls.needs, Observer) if fields.get("verify") is True else cls.needs
 
-    def admit_blind(self, context: StepContext) -> None:
-        """Say that this input goes out blind.
+    async def press(
+        self,
+        context: StepContext,
+        presses: Sequence[KeyPress],
+        *,
+        text: str | None = None,
+        hold: float = 0.0,
+        delay: float = 0.0,
+    ) -> Json:
+        """Press keys, verified or blind; return what to capture.
 
-        Raises:
-            Unsupported: it was to be verified, and nothing here can.
-
+        ``text`` is what they are to come to. Raises InputLost if they were to be
+        verified and did not arrive as sent.
         """
         if self.verify:
-            raise Unsupported(
-                f"{self.action}: nothing in the guest of machine "
-                f"{context.machine().name!r} confirms that input arrived",
-                hint="leave out 'verify', and look for what the input causes instead",
+            return await _press_verified(context, presses, text, hold, delay)
+        self._admit_blind(context)
+        keyboard = context.capability(Input)
+        if not delay:
+            await keyboard.press(presses, hold=hold)
+            return {"presses": len(presses), "verified": False}
+        for number, press in enumerate(presses):
+            if number:
+                await asyncio.sleep(delay)
+            await keyboard.press([press], hold=hold)
+        return {"presses": len(presses), "verified": False}
+
+    @asynccontextmanager
+    async def pointing(self, context: StepContext) -> AsyncIterator[Point]:
+        """Give what does things with the pointer, verified or blind.
+
+        Raises InputLost if they were to be verified and did not arrive as sent.
+        """
+        if not self.verify:
+            self._admit_blind(context)
+            yield context.capability(Input).point
+            return
+        observer = context.capability(Observer)
+        async with observer.log.turn:
+            closed = ClosedPointer(
+                Loop(
+                    input=context.capability(Input),
+                    observer=observer,
+                    armed=await observer.arm(),
+                    patience=PATIENCE * context.case.timeout_factor,
+                )
             )
+            try:
+                yield closed.point
+                await closed.finish()
+            except BaseException:
+                await closed.let_go()
+                raise
+            finally:
+                observer.log.judged = observer.log.mark()
+        for layer, seconds in closed.latency.items():
+            context.measure(f"input.{layer}", seconds)
+
+    def _admit_blind(self, context: StepContext) -> None:
         context.log(f"{self.action}: sent blind, nothing confirms that it arrives")
+
+
+async def _press_verified(
+    context: StepContext,
+    presses: Sequence[KeyPress],
+    text: str | None,
+    hold: float,
+    delay: float,
+) -> Json:
+    keyboard, observer = context.capability(Input), context.capability(Observer)
+    patience = PATIENCE * context.case.timeout_factor
+    async with observer.log.turn:
+        armed, done = await neutral(
+            keyboard, observer, locks=text is not None, patience=patience
+        )
+        for what in done:
+            context.log(f"before typing: {what}")
+        try:
+            typed = await type_closed(
+                Loop(input=keyboard, observer=observer, armed=armed, patience=patience),
+                presses,
+                text=text,
+                hold=hold,
+                delay=delay,
+                secret=text is not None and context.mask(text) != text,
+            )
+        finally:
+            observer.log.judged = observer.log.mark()
+    for layer, seconds in typed.latency.items():
+        context.measure(f"input.{layer}", seconds)
+    for layer, seconds in typed.to_guest.items():
+        context.measure(f"input.{layer}.guest", seconds)
+    context.measure("input.injection", typed.injection)
+    context.log(_told(typed))
+    typed.verdict.check()
+    return {
+        "presses": len(presses),
+        "verified": True,
+        "events": typed.verdict.sent,
+        "layers": list(typed.verdict.layers),
+        "seconds": round(typed.seconds, 6),
+    }
+
+
+def _told(typed: Typed) -> str:
+    layers = " and ".join(typed.verdict.layers)
+    differences = len(typed.verdict.differences)
+    sent = typed.verdict.sent
+    result = f"{differences} differences" if differences else "all arrived as sent"
+    return f"{sent} key events in {typed.seconds:.3f} s, seen by {layers}: {result}"

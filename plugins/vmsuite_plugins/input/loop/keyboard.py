@@ -1,0 +1,251 @@
+"""Types in a closed loop: no key goes out before the guest has room for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from vmsuite.errors import CheckFailed, InputLost, Unreachable
+from vmsuite.keys import KEYS
+from vmsuite.ports import BROWSER, InputSeen, KeyPress
+from vmsuite_plugins.input.loop.loop import Loop
+from vmsuite_plugins.input.loop.news import check_news
+from vmsuite_plugins.input.loop.strokes import Stroke, strokes_of
+from vmsuite_plugins.input.loop.track import Track
+from vmsuite_plugins.input.loop.verdict import Verdict, judge
+from vmsuite_plugins.input.loop.window import Window
+
+_BROWSER_CAPACITY = 16
+"""Strokes under way to a browser, which takes fifty to two hundred in a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """What came of typing, in seconds."""
+
+    verdict: Verdict
+    seconds: float
+    injection: Sequence[float]
+    """How long the hypervisor took for each command."""
+    latency: dict[str, list[float]] = field(default_factory=dict)
+    """By layer: from a stroke's injection until the host knew that it had arrived."""
+    to_guest: dict[str, list[float]] = field(default_factory=dict)
+    """By layer: from a stroke's injection until the guest had it, by its own clock."""
+
+
+async def type_closed(
+    loop: Loop,
+    presses: Sequence[KeyPress],
+    *,
+    text: str | None = None,
+    hold: float = 0.0,
+    delay: float = 0.0,
+    secret: bool = False,
+) -> Typed:
+    """Press keys, and return what every layer of the guest saw of it.
+
+    The observer is armed and the keyboard neutral. Whatever happens, no key stays
+    down. A difference is in the verdict, and ends the typing only when nothing comes
+    any more. ``text`` is what the presses are to come to in a text field; where it is
+    ``secret``, the verdict names no keys.
+
+    Raises:
+        CheckFailed: the keyboard has no such key.
+        InputLost: the hypervisor refused a key, or the guest restarted.
+        Unreachable: the observer does not answer any more, or lost events itself.
+
+    """
+    strokes = strokes_of(presses, loop.input.keyboard, hold=hold, delay=delay)
+    typing = _Typing(loop, strokes)
+    began = time.monotonic()
+    try:
+        await typing.run()
+    finally:
+        await typing.let_go()
+    return Typed(
+        verdict=judge(
+            typing.tracks, presses, text=text, got=typing.text, secret=secret
+        ),
+        seconds=time.monotonic() - began,
+        injection=typing.injection,
+        latency=typing.latency,
+        to_guest=typing.to_guest,
+    )
+
+
+class _Typing:
+    """Strokes on their way."""
+
+    def __init__(self, loop: Loop, strokes: Sequence[Stroke]) -> None:
+        keyboard, observer, armed = loop.input, loop.observer, loop.armed
+        self.tracks = {
+            layer: Track(layer, strokes, _hidden(layer, strokes))
+            for layer in armed.layers
+        }
+        self.injection: list[float] = []
+        self.latency: dict[str, list[float]] = {layer: [] for layer in armed.layers}
+        self.to_guest: dict[str, list[float]] = {layer: [] for layer in armed.layers}
+        self._keyboard = keyboard
+        self._observer = observer
+        self._strokes = strokes
+        self._patience = loop.patience
+        self._mark = observer.log.mark()
+        self._room = [keyboard.room(stroke.event) for stroke in strokes]
+        # The lowest layer knows best what the device's queue still holds.
+        self._first = self.tracks[armed.layers[0]]
+        self._window = Window(keyboard.capacity)
+        self._under_way = 0
+        """Units of the device's queue that are taken."""
+        self._freed = 0
+        self._sent = 0
+        self._sent_at: list[float] = []
+        self._down: dict[str, None] = {}
+        self._text: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """What a text field got."""
+        return "".join(self._text)
+
+    async def run(self) -> None:
+        """Send all and wait for all; what comes late or twice is waited for as well."""
+        while self._sent < len(self._strokes):
+            pause = self._strokes[self._sent].pause
+            if pause:
+                await self._all_arrived()
+                await asyncio.sleep(pause)
+                self._read()
+            batch = self._next_batch()
+            if batch:
+                await self._inject(batch)
+                self._read()
+            elif not await self._news():
+                return
+        await self._all_arrived()
+        await self._observer.settle()
+        self._read()
+
+    async def let_go(self) -> None:
+        """Release what is down."""
+        if self._down:
+            down, self._down = list(self._down), {}
+            await self._keyboard.release(down)
+
+    @property
+    def _outstanding(self) -> bool:
+        return any(track.outstanding for track in self.tracks.values())
+
+    async def _all_arrived(self) -> None:
+        while self._outstanding:
+            if not await self._news():
+                return
+
+    def _next_batch(self) -> int:
+        """Return how many strokes may go out now."""
+        free = self._window.size - self._under_way
+        if self._under_way and 2 * free < self._window.size:
+            return 0  # a command costs as much as eight strokes do: send several
+        browser = self.tracks.get(BROWSER)
+        most = len(self._strokes) - self._sent
+        if browser is not None and browser is not self._first:
+            most = min(most, _BROWSER_CAPACITY - browser.outstanding)
+        count = 0
+        while count < most:
+            number = self._sent + count
+            free -= self._room[number]
+            if free < 0 and (count or self._under_way):
+                break
+            if count and self._strokes[number].pause:
+                break
+            count += 1
+        return max(count, 0)
+
+    async def _inject(self, count: int) -> None:
+        strokes = self._strokes[self._sent : self._sent + count]
+        now = time.monotonic()
+        for number, stroke in enumerate(strokes, self._sent):
+            self._under_way += self._room[number]
+            if stroke.event.down:
+                self._down[stroke.event.key] = None
+            else:
+                self._down.pop(stroke.event.key, None)
+        self._sent_at += [now] * count
+        self._sent += count
+        for track in self.tracks.values():
+            track.send(count)
+        try:
+            await self._keyboard.inject([stroke.event for stroke in strokes])
+        except CheckFailed as refused:
+            keys = dict.fromkeys(stroke.event.key for stroke in strokes)
+            self._down |= keys  # nobody knows which of them went through
+            raise InputLost(
+                f"the hypervisor refused keys at press {strokes[0].press + 1}: "
+                f"{refused.message}",
+                hint=refused.hint,
+            ) from refused
+        self.injection.append(time.monotonic() - now)
+
+    def _read(self) -> bool:
+        """Account for what was seen since; return whether any of it was ours."""
+        log = self._observer.log
+        if log.dropped(self._mark):
+            raise Unreachable("more input was seen at once than can be remembered")
+        news = log.since(self._mark)
+        self._mark += len(news)
+        ours = False
+        for seen in news:
+            if seen.kind == "text":
+                self._text.append(seen.symbol)
+            elif seen.kind != "key":
+                check_news(seen, self._progress)
+            elif seen.layer in self.tracks:
+                ours = self._take(self.tracks[seen.layer], seen) or ours
+        return ours
+
+    def _take(self, track: Track, seen: InputSeen) -> bool:
+        number = track.take(seen)
+        if number is None:
+            return False
+        sent_at = self._sent_at[number]
+        seconds = seen.arrived - sent_at
+        self.latency[track.layer].append(seconds)
+        if seen.happened is not None:
+            self.to_guest[track.layer].append(seen.happened - sent_at)
+        if track is self._first:
+            self._window.acknowledged(seconds)
+            for freed in range(self._freed, track.next):
+                self._under_way -= self._room[freed]
+            self._freed = max(self._freed, track.next)
+        return True
+
+    async def _news(self) -> bool:
+        """Wait for something of ours; false if nothing will come any more."""
+        while True:
+            try:
+                async with asyncio.timeout(self._patience):
+                    await self._observer.log.more(self._mark)
+            except TimeoutError:
+                await self._observer.settle()
+                if self._read():
+                    return True
+                for track in self.tracks.values():
+                    track.give_up()
+                return False
+            if self._read():
+                return True
+
+    def _progress(self) -> str:
+        return f"{self._first.next} of {len(self._strokes)} key events had arrived"
+
+
+def _hidden(layer: str, strokes: Sequence[Stroke]) -> frozenset[int]:
+    """Return the strokes that a layer has no name for."""
+    if layer != BROWSER:
+        return frozenset()
+    return frozenset(
+        number
+        for number, stroke in enumerate(strokes)
+        if not KEYS[stroke.event.key].dom
+    )

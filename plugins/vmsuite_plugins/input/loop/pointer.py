@@ -1,0 +1,229 @@
+"""Moves, clicks and scrolls in a closed loop, each confirmed before the next."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from vmsuite.errors import InputLost
+from vmsuite.ports import BROWSER, InputSeen, Observer, PointerEvent
+from vmsuite_plugins.input.loop.loop import Loop
+from vmsuite_plugins.input.loop.news import check_news
+from vmsuite_plugins.input.loop.verdict import NAMES
+
+BUTTON_CODES = {
+    "left": 0x110,
+    "right": 0x111,
+    "middle": 0x112,
+    "side": 0x113,
+    "extra": 0x114,
+}
+"""evdev's numbers of a mouse's buttons."""
+
+TOLERANCE = {BROWSER: 0.004}
+"""How far from its place (fraction of the screen) a move may be seen: a browser counts
+in pixels, and rounds."""
+_TOLERANCE = 0.0005
+"""For all others: 16 of a tablet's 32,767 steps."""
+_WHEEL = {
+    "wheel-up": (0x08, 1),
+    "wheel-down": (0x08, -1),
+    "wheel-right": (0x06, 1),
+    "wheel-left": (0x06, -1),
+}
+
+
+class ClosedPointer:
+    """Points at one machine; ``point`` may be called several times, for one gesture.
+
+    ``where`` knows the place in each layer from what was seen before: a guest does not
+    tell of a move that goes to where the pointer is.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        observer, armed = loop.observer, loop.armed
+        self._pointer = loop.input
+        self._observer = observer
+        self._layers = armed.layers
+        self._patience = loop.patience
+        self._mark = observer.log.mark()
+        self._where = _last_places(observer, armed.layers)
+        self._held: list[str] = []
+        self._count = 0
+        self.latency: dict[str, list[float]] = {layer: [] for layer in armed.layers}
+        """Seconds by layer, from an event's injection until the host knew of it."""
+
+    async def point(self, events: Sequence[PointerEvent]) -> None:
+        """Do these, in order, each only when the one before has arrived.
+
+        Raises:
+            InputLost: an event did not arrive as it was sent.
+            Unreachable: the observer does not answer any more.
+
+        """
+        for event in events:
+            await self._do(event)
+            if event.kind == "down":
+                self._held.append(event.button)
+            elif event.kind == "up" and event.button in self._held:
+                self._held.remove(event.button)
+
+    async def finish(self) -> None:
+        """Find what came twice, or from nobody. Raises InputLost."""
+        await self._observer.settle()
+        for seen in self._read():
+            if seen.kind in {"button", "wheel"} and seen.layer in self._layers:
+                raise InputLost(
+                    f"{NAMES[seen.layer]} got {_name(seen)}, which nobody sent"
+                )
+
+    async def let_go(self) -> None:
+        """Release the buttons that are down."""
+        if self._held:
+            held, self._held = list(self._held), []
+            await self._pointer.release((), held)
+
+    async def _do(self, event: PointerEvent) -> None:
+        arrivals = {layer: _Arrival(layer, event) for layer in self._layers}
+        for layer, place in self._where.items():
+            arrivals[layer].starts_at(place)
+        sent_at = time.monotonic()
+        await self._pointer.inject([event])
+        self._count += 1
+
+        def take(news: Sequence[InputSeen]) -> bool:
+            for seen in news:
+                if seen.layer not in arrivals:
+                    continue
+                if arrivals[seen.layer].takes(seen):
+                    self.latency[seen.layer].append(seen.arrived - sent_at)
+                if seen.kind == "move":
+                    self._where[seen.layer] = (seen.x, seen.y)
+            return all(arrival.done for arrival in arrivals.values())
+
+        if await self._until(take):
+            return
+        for arrival in arrivals.values():
+            if not arrival.done:
+                raise InputLost(
+                    f"{_told(event)} did not arrive in {NAMES[arrival.layer]}: "
+                    f"{arrival.seen or 'it saw nothing of it'}",
+                    hint="does the guest drive this pointer?",
+                )
+
+    async def _until(self, take: Callable[[Sequence[InputSeen]], bool]) -> bool:
+        """Hand on what is seen until that is enough; false if it never will be."""
+        log = self._observer.log
+        if take(()):
+            return True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await log.more(self._mark)
+            except TimeoutError:
+                await self._observer.settle()
+                return take(self._read())
+            if take(self._read()):
+                return True
+
+    def _read(self) -> Sequence[InputSeen]:
+        news = self._observer.log.since(self._mark)
+        self._mark = self._observer.log.mark()
+        for seen in news:
+            check_news(seen, lambda: f"{self._count} pointer events were sent")
+        return news
+
+
+class _Arrival:
+    """Whether one layer has seen one event."""
+
+    def __init__(self, layer: str, event: PointerEvent) -> None:
+        self.layer = layer
+        self.done = False
+        self.seen = ""
+        """What came instead, for the message."""
+        self._event = event
+        self._moved = [0.0, 0.0]
+        if event.kind == "shift":
+            # A browser's pointer is accelerated, and stops at the edges.
+            nowhere = (round(event.x), round(event.y)) == (0, 0)
+            self.done = nowhere or layer == BROWSER
+
+    def starts_at(self, place: tuple[float, float]) -> None:
+        """Learn where the pointer is before the event."""
+        if self._event.kind == "move":
+            self.done = self._near(*place)
+
+    def takes(self, seen: InputSeen) -> bool:
+        """Whether this completes it."""
+        if self.done or not seen.trusted:
+            return False
+        self.done = self._completed(seen)
+        if not self.done and seen.kind == self._kind:
+            self.seen = f"it saw {_name(seen)}"
+        return self.done
+
+    @property
+    def _kind(self) -> str:
+        return "button" if self._event.kind in {"down", "up"} else self._event.kind
+
+    def _completed(self, seen: InputSeen) -> bool:
+        event = self._event
+        if seen.kind != self._kind:
+            return False
+        if event.kind == "move":
+            return self._near(seen.x, seen.y)
+        if event.kind == "shift":
+            self._moved[0] += seen.x
+            self._moved[1] += seen.y
+            return self._moved == [round(event.x), round(event.y)]
+        if event.kind == "wheel":
+            return (seen.code, seen.value) == _WHEEL[event.button]
+        down = event.kind == "down"
+        return seen.code == BUTTON_CODES[event.button] and bool(seen.value) == down
+
+    def _near(self, x: float, y: float) -> bool:
+        tolerance = TOLERANCE.get(self.layer, _TOLERANCE)
+        near_x = abs(x - self._event.x) <= tolerance
+        return near_x and abs(y - self._event.y) <= tolerance
+
+
+def _last_places(
+    observer: Observer, layers: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Return where each layer saw the pointer last, as far as anybody remembers."""
+    log = observer.log
+    return {
+        seen.layer: (seen.x, seen.y)
+        for seen in log.since(log.mark() - log.kept)
+        if seen.kind == "move" and seen.layer in layers
+    }
+
+
+def _told(event: PointerEvent) -> str:
+    match event.kind:
+        case "move":
+            return f"the move to {100 * event.x:.1f}%, {100 * event.y:.1f}%"
+        case "shift":
+            return f"the move by {event.x:g}, {event.y:g}"
+        case "wheel":
+            return f"the notch of the {event.button}"
+        case kind:
+            return f"the {event.button} button's {kind}"
+
+
+def _name(seen: InputSeen) -> str:
+    match seen.kind:
+        case "move":
+            return f"a move to {100 * seen.x:.1f}%, {100 * seen.y:.1f}%"
+        case "shift":
+            return f"a move by {seen.x:g}, {seen.y:g}"
+        case "wheel":
+            return f"a wheel's turn by {seen.value}"
+        case _:
+            names = {code: name for name, code in BUTTON_CODES.items()}
+            name = names.get(seen.code, f"{seen.code:#x}")
+            return f"the {name} button's {'down' if seen.value else 'up'}"

@@ -1,0 +1,109 @@
+"""Compares what one layer of the guest saw with what was sent, event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from vmsuite.ports import InputSeen
+from vmsuite_plugins.input.loop.strokes import Stroke
+
+_LOOK_BACK = 16
+"""How many events back one may repeat: as much as any queue holds."""
+
+
+class Track:
+    """What became of strokes in one layer; takes what the layer saw, in order.
+
+    Only what was sent can arrive: an event that comes before its stroke was sent, or
+    that no stroke explains, is ``foreign``.
+    """
+
+    def __init__(
+        self, layer: str, strokes: Sequence[Stroke], hidden: Container[int] = ()
+    ) -> None:
+        self.layer = layer
+        self.strokes = strokes
+        self._hidden = hidden
+        """Strokes that this layer never gets: a key that no browser has a code for."""
+        self.sent = 0
+        """How many of the strokes went out."""
+        self.next = 0
+        """The first stroke that is not accounted for."""
+        self.missing: dict[int, None] = {}
+        """Strokes that did not arrive though later ones did, or that were given up."""
+        self.reordered: list[int] = []
+        """Strokes that arrived after later ones."""
+        self.doubled: list[int] = []
+        """Strokes that arrived once more than they were sent."""
+        self.foreign: list[InputSeen] = []
+        """What nobody sent, or a script in the guest made up."""
+        self.repeats = 0
+        """How often a held key repeated, which is the guest's own doing."""
+        self.devices: set[str] = set()
+
+    @property
+    def outstanding(self) -> int:
+        """How many strokes are under way."""
+        return self.sent - self.next
+
+    @property
+    def wrong(self) -> bool:
+        """Whether anything differs from what was sent."""
+        return bool(self.missing or self.reordered or self.doubled or self.foreign)
+
+    def send(self, count: int) -> None:
+        """Learn that so many strokes more go out now."""
+        self.sent += count
+        self._pass_hidden()
+
+    def take(self, seen: InputSeen) -> int | None:
+        """Account for a key event; return the stroke it is, None if it is none."""
+        if seen.value == 2:
+            self.repeats += 1
+            return None
+        if not seen.trusted:
+            self.foreign.append(seen)
+            return None
+        here = self.next
+        if here < self.sent and self._is(here, seen):
+            self.next = here + 1
+            self.devices.add(seen.device)
+            self._pass_hidden()
+            return here
+        return self._out_of_order(seen)
+
+    def give_up(self) -> None:
+        """Count all that is under way as missing: it will not come any more."""
+        self._skip_to(self.sent)
+
+    def _skip_to(self, number: int) -> None:
+        skipped = (n for n in range(self.next, number) if n not in self._hidden)
+        self.missing.update(dict.fromkeys(skipped))
+        self.next = number
+
+    def _pass_hidden(self) -> None:
+        while self.next < self.sent and self.next in self._hidden:
+            self.next += 1
+
+    def _is(self, number: int, seen: InputSeen) -> bool:
+        stroke = self.strokes[number]
+        return stroke.code == seen.code and stroke.event.down == bool(seen.value)
+
+    def _out_of_order(self, seen: InputSeen) -> int | None:
+        for number in range(self.next + 1, self.sent):
+            if self._is(number, seen):
+                self._skip_to(number)
+                self.next = number + 1
+                self._pass_hidden()
+                return number
+        for number in self.missing:
+            if self._is(number, seen):
+                del self.missing[number]
+                self.reordered.append(number)
+                return number
+        for number in range(self.next - 1, max(self.next - _LOOK_BACK, 0) - 1, -1):
+            if self._is(number, seen):
+                self.doubled.append(number)
+                return None
+        self.foreign.append(seen)
+        return None
