@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-RELATIVE_ERROR = 0.01
+RELATIVE_ERROR = 0.006
 """A percentile is wrong by so much of itself at most."""
 RESOLUTION = 1e-6
 """Seconds; what is shorter is not told apart."""
@@ -26,8 +26,13 @@ LONGEST = 86_400.0
 NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
 """How a measurement may be called, such as ``input.kernel``."""
 
-_GROWTH = math.log((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR))
-_LAST = math.ceil(math.log(LONGEST / RESOLUTION) / _GROWTH)
+_PER_DECADE = 196
+"""Buckets for each power of ten. So many, because then 2 and 5 times powers of ten,
+the bounds of a histogram, are bounds of buckets, too: the 59.002th and 136.998th."""
+_STEPS = (0, 59, 137)
+_SLACK = 0.01
+"""Of a bucket: 2 ms stand in the bucket that ends there, and so does a rounded 1 ms."""
+_LAST = math.ceil(math.log10(LONGEST / RESOLUTION) * _PER_DECADE)
 _BOUNDS = tuple(
     digit * 10.0**power for power in range(-3, 9) for digit in (1, 2, 5)
 )  # milliseconds, from 1 µs to more than a day
@@ -102,17 +107,18 @@ class Distribution:
         """Return how long so many percent of them took at most, in seconds.
 
         It is the shortest of the durations for which that is so (nearest rank), within
-        ``RELATIVE_ERROR`` and ``RESOLUTION``; 0 is exactly the shortest of all, 100 the
-        longest. Raises ValueError outside of 0..100.
+        ``RELATIVE_ERROR`` and ``RESOLUTION``; the shortest of all (0) and the longest
+        (100, or 99 of less than a hundred) are exact. Raises ValueError outside of
+        0..100.
         """
         if not 0 <= percent <= 100:
             raise ValueError(f"{percent!r} is not a percentage from 0 to 100")
-        if percent == 0:
-            return self.minimum
-        if percent == 100:
-            return self.maximum
         # As a fraction of what is written: 99.9 % of 1000 are 999, not one more.
         rank = math.ceil(Fraction(str(percent)) * self.count / 100)
+        if rank <= 1:
+            return self.minimum
+        if rank == self.count:
+            return self.maximum
         passed = 0
         for duration, count in self._counted():
             passed += count
@@ -142,11 +148,11 @@ class Distribution:
 
         Each duration counts once, at the lowest bound that it does not pass. Bounds are
         1, 2 and 5 times powers of ten, from the first to the last with a count; what is
-        within ``RELATIVE_ERROR`` of a bound may count on its other side.
+        0.02 % above a bound may still count below it.
         """
         counts = [0] * len(_BOUNDS)
-        for duration, count in self._counted():
-            counts[bisect_left(_BOUNDS, duration * 1000)] += count
+        for number, count in self.buckets:
+            counts[_bar(number)] += count
         there = [number for number, count in enumerate(counts) if count]
         shown = slice(there[0], there[-1] + 1)
         return tuple(zip(_BOUNDS[shown], counts[shown], strict=True))
@@ -166,13 +172,21 @@ def checked_name(name: str) -> str:
 
 
 def _bucket(duration: float) -> int:
+    """Return the number of the bucket a duration belongs to; 0 is up to RESOLUTION."""
     if duration <= RESOLUTION:
         return 0
-    return min(math.ceil(math.log(duration / RESOLUTION) / _GROWTH), _LAST)
+    place = math.log10(duration / RESOLUTION) * _PER_DECADE
+    return min(math.ceil(place - _SLACK), _LAST)
 
 
 def _middle(number: int) -> float:
     """Return the duration that is as far, relatively, from both ends of a bucket."""
-    if number == 0:
-        return RESOLUTION
-    return RESOLUTION * math.exp(number * _GROWTH) * (1 - RELATIVE_ERROR)
+    end = RESOLUTION * 10 ** (number / _PER_DECADE)
+    growth = 10 ** (1 / _PER_DECADE)
+    return end * 2 / (1 + growth)
+
+
+def _bar(number: int) -> int:
+    """Return the place in ``_BOUNDS`` of the lowest bound not below a bucket's end."""
+    decade, rest = divmod(number, _PER_DECADE)
+    return decade * len(_STEPS) + bisect_left(_STEPS, rest)

@@ -145,6 +145,35 @@ def test_machine_guest_and_versions_are_properties() -> None:
     ]
 
 
+def test_what_was_measured_is_properties() -> None:
+    durations = {("vm-001", "input.kernel"): [0.001, 0.001, 0.001, 0.0125]}
+    root = report(ToldCase(name="types", durations=durations))
+    found = {p.get("name"): p.get("value") for p in root.iter("property")}
+    measured = {n: v for n, v in found.items() if n and n.startswith("types.")}
+    assert measured == {
+        "types.input.kernel.count": "4",
+        "types.input.kernel.p50_ms": "1",
+        "types.input.kernel.p90_ms": "12.5",
+        "types.input.kernel.p99_ms": "12.5",
+        "types.input.kernel.max_ms": "12.5",
+    }
+    output = only(root, "testcase/system-out").text or ""
+    assert "[[PROPERTY|input.kernel.p99_ms=12.5]]" in output.split("\n")
+    assert not [n for n in property_names(ToldCase(name="x")) if "input" in n]
+
+
+def property_names(case: ToldCase) -> list[str]:
+    return [p.get("name") or "" for p in report(case).iter("property")]
+
+
+def test_what_several_machines_measured_is_kept_apart() -> None:
+    durations = {("vm-001", "boot"): [1.0], ("vm-002", "boot"): [2.0]}
+    names = property_names(ToldCase(name="x", durations=durations))
+    assert "x.vm-001.boot.p50_ms" in names
+    assert "x.vm-002.boot.p50_ms" in names
+    assert "x.boot.p50_ms" not in names
+
+
 def test_evidence_files_are_attachments() -> None:
     case = ToldCase(
         name="x", outcome=Outcome.FAILED, attachments=["artifacts/x/screen.png"]

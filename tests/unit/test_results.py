@@ -4,12 +4,14 @@ import dataclasses
 import tracemalloc
 from pathlib import Path
 
+from vmsuite.distribution import Distribution
 from vmsuite.events import (
     AttemptStarted,
     CaseFinished,
     CaseStarted,
     Event,
     LogLine,
+    Measured,
     Notice,
     RunFinished,
     StepFinished,
@@ -92,6 +94,50 @@ def test_a_case_carries_what_its_last_attempt_said() -> None:
     assert [item.path for item in second.attachments] == ["artifacts/second/screen.png"]
     assert third.attempts == ()
     assert third.message == "no /dev/kvm"
+
+
+def measured(index: str, *seconds: float, machine: str = "vm") -> Measured:
+    return Measured(
+        case="s/c",
+        index=index,
+        machine=machine,
+        name="input.kernel",
+        distribution=Distribution.of(seconds),
+    )
+
+
+def test_what_steps_of_the_last_attempt_measured_is_put_together() -> None:
+    result = fold(
+        [
+            AttemptStarted(case="s/c", number=1),
+            measured("1", 5.0),
+            AttemptStarted(case="s/c", number=2),
+            measured("1", 0.001),
+            measured("2.1", 0.002, 0.003),
+            measured("1", 0.004),  # the step was tried again
+            measured("1", 0.5, machine="other"),
+        ]
+    )
+    (case,) = result.cases
+    assert [(m.machine, m.name, m.index) for m in case.measurements] == [
+        ("vm", "input.kernel", ""),
+        ("other", "input.kernel", ""),
+    ]
+    ours, others = (m.distribution for m in case.measurements)
+    assert ours == Distribution.of([0.001, 0.002, 0.003, 0.004])
+    assert others == Distribution.of([0.5])
+    first, last = case.attempts
+    assert [m.distribution.maximum for m in first.measurements] == [5.0]
+    assert {(m.index, m.machine): m.distribution.count for m in last.measured} == {
+        ("1", "vm"): 2,
+        ("2.1", "vm"): 2,
+        ("1", "other"): 1,
+    }
+
+
+def test_what_was_measured_outside_of_a_case_is_no_ones() -> None:
+    event = dataclasses.replace(measured("1", 1.0), case="")
+    assert fold([event, *events_of_run(CASES)]) == fold(events_of_run(CASES))
 
 
 def test_a_case_that_passed_at_the_second_attempt_is_flaky() -> None:

@@ -27,6 +27,10 @@ CASES = [
         exit_code=124,
         metrics={"score": 1.5, "metrics": [{"name": "x"}]},
         attachments=["artifacts/types/screen.png"],
+        durations={
+            ("vm-001", "input.kernel"): [0.001, 0.0015, 0.012],
+            ("vm-002", "input.browser"): [0.25],
+        },
     ),
     ToldCase(name="skips", outcome=Outcome.SKIPPED, message="no /dev/kvm"),
 ]
@@ -76,6 +80,24 @@ def test_a_case_tells_its_attempts_steps_and_evidence() -> None:
     (step,) = case["attempts"][1]["steps"]
     assert (step["index"], step["outcome"]) == ("1", "timeout")
     assert (step["title"], step["duration_ms"]) == ("execute_command", 66)
+
+
+def test_a_case_and_its_steps_tell_what_they_measured() -> None:
+    boots, types, skips = results()["cases"]
+    assert boots["measurements"] == skips["measurements"] == []
+    kernel, browser = types["measurements"]
+    assert (kernel["machine"], kernel["name"]) == ("vm-001", "input.kernel")
+    assert (browser["machine"], browser["name"]) == ("vm-002", "input.browser")
+    assert (kernel["count"], kernel["min_ms"], kernel["max_ms"]) == (3, 1.0, 12.0)
+    assert kernel["mean_ms"] == pytest.approx(4.833, abs=0.001)
+    assert kernel["p50_ms"] == pytest.approx(1.5, rel=0.006)
+    assert kernel["p90_ms"] == kernel["p99_ms"] == kernel["max_ms"]
+    assert kernel["histogram"] == [[1.0, 1], [2.0, 1], [5.0, 0], [10.0, 0], [20.0, 1]]
+    assert browser["histogram"] == [[500.0, 1]]
+    first, last = types["attempts"]
+    assert first["steps"] == []
+    assert last["steps"][0]["measurements"] == [kernel, browser]
+    assert "measurements" not in boots["attempts"][0]["steps"][0]
 
 
 def test_a_failed_build_script_is_said_of_the_suite() -> None:
@@ -130,6 +152,16 @@ def test_what_is_written_is_what_the_schema_promises() -> None:
         VALIDATOR.validate(json.loads(ResultsReporter().render(run, run.suites)))
     both = fold(events + events_of_run(CASES, suite="other"))
     VALIDATOR.validate(json.loads(ResultsReporter().render(both, both.suites)))
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"more": 1}, {"count": 0}, {"p99_ms": "1"}, {"histogram": [[1.0]]}, {"name": 1}],
+)
+def test_the_schema_check_of_a_measurement_can_fail(spoilt: dict[str, Any]) -> None:
+    told = results()
+    told["cases"][1]["measurements"][0].update(spoilt)
+    assert not VALIDATOR.is_valid(told)
 
 
 @pytest.mark.parametrize("where", ["suite", "case", "attempt", "step"])

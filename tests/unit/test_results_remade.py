@@ -30,6 +30,7 @@ CASES = [
         outcome=Outcome.FAILED,
         message="lost",
         before=[Outcome.ERROR],
+        durations={("vm-001", "input.kernel"): [0.0012] * 500 + [0.0301]},
     ),
     ToldCase(name="late"),
 ]

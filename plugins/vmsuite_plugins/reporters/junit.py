@@ -34,6 +34,8 @@ _SKIPPED = (Outcome.SKIPPED, Outcome.XFAILED)
 _EVIDENCE_LINES = 200
 _STEPS_AT_MOST = 200
 _LONGEST_VALUE = 1000
+_FIGURES = ("count", "p50_ms", "p90_ms", "p99_ms", "max_ms")
+"""Of each measurement; results.json has them all, and a histogram."""
 
 
 class JUnitReporter:
@@ -222,8 +224,20 @@ def _case_properties(case: CaseResult) -> Iterator[tuple[str, str]]:
         "exit_code": "" if case.exit_code is None else str(case.exit_code),
         "tags": " ".join(case.tags),
         **case.facts,
+        **dict(_measured(case)),
     }
     yield from _legal(known)
+
+
+def _measured(case: CaseResult) -> Iterator[tuple[str, str]]:
+    """Yield what the case measured; where on several machines, their names first."""
+    measurements = case.measurements
+    several = len({one.machine for one in measurements}) > 1
+    for one in measurements:
+        name = f"{one.machine}.{one.name}" if several else one.name
+        figures = one.distribution.figures()
+        for figure in _FIGURES:
+            yield f"{name}.{figure}", f"{figures[figure]:.10g}"
 
 
 def _legal(properties: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from vmsuite.model import (
     CaseResult,
     Json,
     Location,
+    Measurement,
     RunResult,
     StepResult,
     SuiteResult,
@@ -49,6 +50,7 @@ def _case(suite: SuiteResult, case: CaseResult) -> dict[str, Json]:
         "cause": case.cause,
         "flaky": case.flaky,
         "facts": dict(case.facts),
+        "measurements": [_measurement(one) for one in case.measurements],
         "attachments": [
             {"path": item.path, "kind": item.kind, "title": item.title}
             for item in case.attachments
@@ -59,6 +61,9 @@ def _case(suite: SuiteResult, case: CaseResult) -> dict[str, Json]:
 
 
 def _attempt(attempt: Attempt) -> dict[str, Json]:
+    measured: dict[str, list[Measurement]] = {}
+    for one in attempt.measured:
+        measured.setdefault(one.index, []).append(one)
     return {
         "number": attempt.number,
         "outcome": attempt.outcome.value,
@@ -68,12 +73,12 @@ def _attempt(attempt: Attempt) -> dict[str, Json]:
         "evidence": attempt.evidence[-_EVIDENCE:],
         "cause": attempt.cause,
         "location": _place(attempt.location),
-        "steps": [_step(step) for step in attempt.steps],
+        "steps": [_step(step, measured.get(step.index, ())) for step in attempt.steps],
     }
 
 
-def _step(step: StepResult) -> dict[str, Json]:
-    return {
+def _step(step: StepResult, measured: Sequence[Measurement]) -> dict[str, Json]:
+    told: dict[str, Json] = {
         "index": step.index,
         "title": step.title,
         "type": step.type,
@@ -86,6 +91,19 @@ def _step(step: StepResult) -> dict[str, Json]:
         "cause": step.cause,
         "location": _place(step.location),
         "attempt": step.attempt,
+    }
+    if measured:
+        told["measurements"] = [_measurement(one) for one in measured]
+    return told
+
+
+def _measurement(measurement: Measurement) -> dict[str, Json]:
+    distribution = measurement.distribution
+    return {
+        "machine": measurement.machine,
+        "name": measurement.name,
+        **distribution.figures(),
+        "histogram": [list(bar) for bar in distribution.histogram()],
     }
 
 

@@ -40,6 +40,14 @@ def _table(description: str, values: Schema) -> Schema:
     }
 
 
+def _measurements(description: str) -> Schema:
+    return {
+        "type": "array",
+        "items": {"$ref": "#/$defs/measurement"},
+        "description": description,
+    }
+
+
 def _outcome(description: str) -> Schema:
     return {"enum": _OUTCOMES, "description": description}
 
@@ -74,6 +82,35 @@ _LOCATION = _object(
     (),
 )
 
+_MILLISECONDS: Schema = {"type": "number", "minimum": 0}
+
+_MEASUREMENT = _object(
+    "How long something took on a machine, as often as it was measured.",
+    {
+        "machine": _text("The machine."),
+        "name": _text("What it was, such as input.kernel."),
+        "count": {"type": "integer", "minimum": 1, "description": "How often."},
+        "min_ms": {**_MILLISECONDS, "description": "The shortest."},
+        "mean_ms": {**_MILLISECONDS, "description": "The mean."},
+        "p50_ms": {**_MILLISECONDS, "description": "Half took no longer; within 0.6 %."},
+        "p90_ms": {**_MILLISECONDS, "description": "90 % did; within 0.6 %."},
+        "p99_ms": {**_MILLISECONDS, "description": "99 % did; within 0.6 %."},
+        "max_ms": {**_MILLISECONDS, "description": "The longest."},
+        "histogram": {
+            "type": "array",
+            "minItems": 1,
+            "description": "Pairs: no longer than so many ms, but than those before.",
+            "items": {
+                "type": "array",
+                "prefixItems": [_MILLISECONDS, _count("How often.")],
+                "minItems": 2,
+                "maxItems": 2,
+            },
+        },
+    },
+    (),
+)
+
 _STEP = _object(
     "How one step ended.",
     {
@@ -84,9 +121,10 @@ _STEP = _object(
         "started_ms": _count("When it began, since the run's start."),
         "duration_ms": _count("How long it took."),
         "attempt": {"type": "integer", "minimum": 1, "description": "Which try."},
+        "measurements": _measurements("What it measured, if anything."),
         **_ENDING,
     },
-    (),
+    ("measurements",),
 )
 
 _ATTEMPT = _object(
@@ -128,6 +166,7 @@ _CASE = _object(
         "facts": _table(
             "Machine, guest and tool versions.", {"type": ["string", "null"]}
         ),
+        "measurements": _measurements("What the steps of its last try measured."),
         "attachments": {
             "type": "array",
             "description": "Files of evidence.",
@@ -150,7 +189,7 @@ _CASE = _object(
         "error_summary": _text("Why it did not pass, on one line."),
         **_ENDING,
     },
-    ("test_metrics", "error_summary", "waited_ms"),
+    ("test_metrics", "error_summary", "waited_ms", "measurements"),
 )
 
 _SUITE = _object(
@@ -219,6 +258,7 @@ def result_schema() -> Schema:
             "case": _CASE,
             "attempt": _ATTEMPT,
             "step": _STEP,
+            "measurement": _MEASUREMENT,
             "location": _LOCATION,
         },
     }
