@@ -37,7 +37,7 @@ MODULES = (
 )
 """Modules that are there; what a machine's devices ask for is loaded at boot."""
 
-_NOT_LOOKED_AT = re.compile(
+NOT_LOOKED_AT = re.compile(
     r"kernel/(sound|drivers/(media|infiniband|net/(wireless|ethernet/[^i])|gpu/drm/"
     r"(amd|i915|nouveau|radeon)|iio|staging|hwmon|isdn|usb/serial))"
 )
@@ -144,7 +144,7 @@ class _Found:
 
 def _wanted(package: str, path: str) -> bool:
     if path.startswith("lib/modules/"):
-        return ".ko" in path and _NOT_LOOKED_AT.search(path) is None
+        return ".ko" in path and NOT_LOOKED_AT.search(path) is None
     return (
         path in {_SHELL_PATH, _AGENT_PATH}
         or python.is_program(path)
