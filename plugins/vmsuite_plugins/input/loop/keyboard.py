@@ -11,6 +11,7 @@ from vmsuite.errors import CheckFailed, InputLost, Unreachable
 from vmsuite.keys import KEYS
 from vmsuite.ports import BROWSER, InputSeen, KeyPress
 from vmsuite_plugins.input.loop.loop import Loop
+from vmsuite_plugins.input.loop.neutral import release_held
 from vmsuite_plugins.input.loop.news import check_news
 from vmsuite_plugins.input.loop.strokes import Stroke, strokes_of
 from vmsuite_plugins.input.loop.track import Track
@@ -64,10 +65,11 @@ async def type_closed(
         await typing.run()
     finally:
         await typing.let_go()
+    verdict = judge(typing.tracks, presses, text=text, got=typing.text, secret=secret)
+    if verdict.differences:
+        await release_held(loop.input, await loop.observer.arm())
     return Typed(
-        verdict=judge(
-            typing.tracks, presses, text=text, got=typing.text, secret=secret
-        ),
+        verdict=verdict,
         seconds=time.monotonic() - began,
         injection=typing.injection,
         latency=typing.latency,
@@ -128,9 +130,11 @@ class _Typing:
         self._read()
 
     async def let_go(self) -> None:
-        """Release what is down."""
-        if self._down:
-            down, self._down = list(self._down), {}
+        """Release what is down, or is left down in the guest."""
+        stuck = self._first.stuck() if self._first.missing else ()
+        down = [*self._down, *(key for key in stuck if key not in self._down)]
+        self._down.clear()
+        if down:
             await self._keyboard.release(down)
 
     @property

@@ -34,10 +34,8 @@ async def neutral(
     """
     armed = await observer.arm()
     done: list[str] = []
-    held = _held(armed.devices)
-    if held:
-        keys = [key for key in map(key_of_evdev, held) if key is not None]
-        await keyboard.release(keys)
+    keys = await release_held(keyboard, armed)
+    if _held(armed.devices):
         armed = await _until(observer, lambda armed: not _held(armed.devices), patience)
         left = _held(armed.devices)
         if left:
@@ -55,6 +53,15 @@ async def neutral(
     if done:
         await observer.settle()  # nobody is to take for his own what was pressed here
     return armed, done
+
+
+async def release_held(keyboard: Input, armed: Armed) -> Sequence[str]:
+    """Let go of all keys that the guest says are held; return them."""
+    held = map(key_of_evdev, _held(armed.devices))
+    keys = [key for key in held if key is not None]
+    if keys:
+        await keyboard.release(keys)
+    return keys
 
 
 async def _unlock(

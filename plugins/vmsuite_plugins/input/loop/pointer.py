@@ -74,9 +74,7 @@ class ClosedPointer:
         await self._observer.settle()
         for seen in self._read():
             if seen.kind in {"button", "wheel"} and seen.layer in self._layers:
-                raise InputLost(
-                    f"{NAMES[seen.layer]} got {_name(seen)}, which nobody sent"
-                )
+                raise _nobody_sent(seen)
 
     async def let_go(self) -> None:
         """Release the buttons that are down."""
@@ -158,13 +156,16 @@ class _Arrival:
             self.done = self._near(*place)
 
     def takes(self, seen: InputSeen) -> bool:
-        """Whether this completes it."""
-        if self.done or not seen.trusted:
-            return False
-        self.done = self._completed(seen)
-        if not self.done and seen.kind == self._kind:
+        """Whether this completes it. Raises InputLost for what nobody sent."""
+        if not self.done and seen.trusted:
+            self.done = self._completed(seen)
+            if self.done:
+                return True
+        if seen.kind in {"button", "wheel"}:
+            raise _nobody_sent(seen)
+        if seen.kind == self._kind:
             self.seen = f"it saw {_name(seen)}"
-        return self.done
+        return False
 
     @property
     def _kind(self) -> str:
@@ -201,6 +202,11 @@ def _last_places(
         for seen in log.since(log.mark() - log.kept)
         if seen.kind == "move" and seen.layer in layers
     }
+
+
+def _nobody_sent(seen: InputSeen) -> InputLost:
+    who = "nobody sent" if seen.trusted else "a script made up (isTrusted is false)"
+    return InputLost(f"{NAMES[seen.layer]} got {_name(seen)}, which {who}")
 
 
 def _told(event: PointerEvent) -> str:

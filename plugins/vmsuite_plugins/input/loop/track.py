@@ -72,6 +72,19 @@ class Track:
             return here
         return self._out_of_order(seen)
 
+    def stuck(self) -> list[str]:
+        """Return the keys whose press arrived and whose release did not."""
+        held: dict[str, None] = {}
+        for number in range(self.next):
+            if number in self.missing:
+                continue
+            event = self.strokes[number].event
+            if event.down:
+                held[event.key] = None
+            else:
+                held.pop(event.key, None)
+        return list(held)
+
     def give_up(self) -> None:
         """Count all that is under way as missing: it will not come any more."""
         self._skip_to(self.sent)

@@ -105,23 +105,9 @@ def _differences(track: Track, words: Words) -> Iterator[Difference]:
         who = "nobody sent" if seen.trusted else "a script made up (isTrusted is false)"
         what = f"{words.seen(seen)}, which {who}"
         yield Difference(kind="wrong", layer=track.layer, what=what)
-    for name in _stuck(track):
+    for name in track.stuck():
         what = f"{words.key(name)} is left down"
         yield Difference(kind="stuck", layer=track.layer, what=what)
-
-
-def _stuck(track: Track) -> list[str]:
-    """Return the keys whose press arrived and whose release did not."""
-    held: dict[str, None] = {}
-    for number in range(track.next):
-        if number in track.missing:
-            continue
-        event = track.strokes[number].event
-        if event.down:
-            held[event.key] = None
-        else:
-            held.pop(event.key, None)
-    return list(held)
 
 
 def _instead(strangers: Iterable[InputSeen], down: bool) -> InputSeen | None:
