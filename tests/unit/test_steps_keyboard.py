@@ -126,10 +126,35 @@ def test_planning_finds_what_cannot_be_typed(
 
 
 def test_planning_finds_a_layout_that_is_not_there_even_behind_a_template() -> None:
-    german = SimpleNamespace(layout="de")
-    (found,) = SendKeyboard.troubles({"text": "{{ word }}"}, german)
-    assert "'de'" in found
-    assert list(SendKeyboard.troubles({"key": "a"}, german)) == []
+    strange = SimpleNamespace(layout="xx")
+    (found,) = SendKeyboard.troubles({"text": "{{ word }}"}, strange)
+    assert "'xx'" in found
+    assert list(SendKeyboard.troubles({"key": "a"}, strange)) == []
+
+
+def test_a_step_may_name_the_layout_itself(tmp_path: Path) -> None:
+    keys = typed(tmp_path, SendKeyboard, {"text": "zß", "layout": "de"})
+    assert downs(keys) == ["y", "minus"]
+
+
+def test_planning_types_on_the_layout_of_the_step() -> None:
+    fields = {"text": "ß", "layout": "de"}
+    assert list(SendKeyboard.troubles(fields, US)) == []
+    assert list(SendKeyboard.troubles(fields, None)) == []
+    (found,) = SendKeyboard.troubles({"text": "ß", "layout": "gr"}, None)
+    assert "'gr' has no key for 'ß'" in found
+    unknown = {"text": "ß", "layout": "{{ which }}"}
+    assert list(SendKeyboard.troubles(unknown, US)) == []
+
+
+def test_a_layout_without_a_text_is_refused() -> None:
+    (found,) = SendKeyboard.troubles({"key": "a", "layout": "de"}, US)
+    assert "'layout' says nothing without 'text'" in found
+
+
+def test_an_unknown_layout_is_found_when_the_step_is_made() -> None:
+    with pytest.raises(ValueError, match=r"no keyboard layout 'xx'"):
+        SendKeyboard.model_validate({"text": "a", "layout": "xx"})
 
 
 def test_planning_says_nothing_of_what_it_cannot_know() -> None:

@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Mapping
-from types import MappingProxyType
-
-from vmsuite.findings import nearest
 from vmsuite.ports import KeyPress
+from vmsuite_plugins.input.layouts.notation import BUILT_IN
+from vmsuite_plugins.input.typed import Typed, refusal
 from vmsuite_plugins.input.us import US
 
-LAYOUTS: Mapping[str, Mapping[str, KeyPress]] = MappingProxyType({"us": US})
-"""The layouts that text can be typed on."""
 
-
-def type_text(text: str, layout: str = "us") -> tuple[KeyPress, ...]:
+def type_text(text: str, layout: str = BUILT_IN) -> tuple[KeyPress, ...]:
     """Return the presses that type a text; every kind of line end is one Enter.
 
     Raises:
-        ValueError: the layout is unknown, or has no keys for a character: its
-            message names the character and its place.
+        ValueError: as ``plan_typing``.
 
     """
-    known = LAYOUTS.get(layout)
-    if known is None:
-        near = nearest(layout, LAYOUTS) or f"known: {', '.join(sorted(LAYOUTS))}"
-        raise ValueError(f"text cannot be typed on keyboard layout {layout!r} ({near})")
+    return plan_typing(text, layout).presses
+
+
+def plan_typing(text: str, layout: str = BUILT_IN) -> Typed:
+    """Return the presses that type a text, and what each of them is for.
+
+    The layout is what the guest's keyboard is set to, as X11 and Wayland name it, see
+    ``vmsuite_plugins.input.layouts``. No lock may be on in the guest, and its keyboard
+    must be in the layout's first group, in which typing ends, too.
+
+    Raises:
+        ValueError: there is no such layout, or it takes what this host lacks, or it has
+            no keys for a character: the message names the character and its place.
+
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    missing = [place for place, char in enumerate(text) if char not in known]
+    if layout.strip() != BUILT_IN:
+        # Most texts are typed without the library behind this.
+        from vmsuite_plugins.input.layouts.typewriter import (  # noqa: PLC0415
+            typewriter,
+        )
+
+        return typewriter(layout).type(text)
+    missing = [place for place, char in enumerate(text) if char not in US]
     if missing:
-        raise ValueError(_cannot(text, missing, layout))
-    return tuple(known[char] for char in text)
-
-
-def _cannot(text: str, missing: list[int], layout: str) -> str:
-    first = missing[0]
-    char = text[first]
-    shown = (
-        f"{char!r} (U+{ord(char):04X} {unicodedata.name(char, 'control character')})"
-    )
-    others = len({text[place] for place in missing}) - 1
-    more = f", nor for {others} other character{'s' * (others > 1)}" if others else ""
-    return (
-        f"keyboard layout {layout!r} has no key for {shown}, "
-        f"character {first + 1} of the text{more}"
-    )
+        raise refusal(text, missing, layout)
+    presses = tuple(US[char] for char in text)
+    return Typed(text=text, presses=presses, places=tuple(range(len(text))))

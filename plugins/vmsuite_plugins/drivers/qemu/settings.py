@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from vmsuite.kinds import Duration, Size
+from vmsuite_plugins.input.layouts.notation import Layout
 
 CHANNEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 READY_PATTERN = r"^(agent|console:.+)$"
@@ -106,8 +107,12 @@ class QemuSettings(BaseModel):
         ),
     ] = "virtio-tablet"
     layout: Annotated[
-        str,
-        Field(description="Keyboard layout the guest uses, for typed text; e.g. us."),
+        Layout,
+        Field(
+            description="Keyboard layout the guest is set to, for typed text: us, gb, "
+            "de, fr, us(dvorak), or us,ru with groups that a key switches between; "
+            "options of XKB follow after a blank: us,ru grp:caps_toggle."
+        ),
     ] = "us"
     display: Annotated[
         Literal["std", "virtio", "none"],

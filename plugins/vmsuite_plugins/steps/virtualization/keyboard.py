@@ -13,8 +13,9 @@ from vmsuite.model import Json
 from vmsuite.ports import KeyPress, StepContext
 from vmsuite_plugins.input.chords import parse_chord
 from vmsuite_plugins.input.fields import Chord
+from vmsuite_plugins.input.layouts.notation import Layout
 from vmsuite_plugins.input.text import type_text
-from vmsuite_plugins.steps.presence import exactly_one, templated
+from vmsuite_plugins.steps.presence import exactly_one, only_with, templated
 from vmsuite_plugins.steps.shown import titled
 from vmsuite_plugins.steps.virtualization.observed import InputAction
 
@@ -49,6 +50,11 @@ class SendKeyboard(InputAction):
     action = "send_keyboard"
 
     text: str | None = Field(default=None, description="What to type.")
+    layout: Layout | None = Field(
+        default=None,
+        description="Keyboard layout that the guest is set to, such as de; default: "
+        "its machine's.",
+    )
     key: Chord | None = Field(default=None, description="One key or chord to press.")
     keys: Annotated[list[Chord], Field(min_length=1)] | None = Field(
         default=None, description="Keys and chords to press one after the other."
@@ -72,7 +78,7 @@ class SendKeyboard(InputAction):
         if self.text is None:
             keys = self.keys or [self.key or ""]
             return [parse_chord(key) for key in keys]
-        layout = context.machine().facts.get("layout", "us")
+        layout = self.layout or context.machine().facts.get("layout", "us")
         try:
             return type_text(self.text, layout)
         except ValueError as error:  # planning could not see what a template gave
@@ -86,13 +92,17 @@ class SendKeyboard(InputAction):
     ) -> Iterator[str]:
         """Find text that the machine's layout cannot type."""
         yield from exactly_one(fields, "text", "key", "keys")
-        text = fields.get("text")
-        if settings is None or not isinstance(text, str):
+        yield from only_with(fields, "layout", "text")
+        text, layout = fields.get("text"), fields.get("layout")
+        if layout is None and settings is not None:
+            layout = str(getattr(settings, "layout", None) or "us")
+        if not isinstance(layout, str) or not isinstance(text, str):
+            return
+        if templated(layout):
             return
         try:
             # Of a text that is not known yet, only the layout can be wrong.
-            known = "" if templated(text) else text
-            type_text(known, str(getattr(settings, "layout", None) or "us"))
+            type_text("" if templated(text) else text, layout)
         except ValueError as error:
             yield str(error)
 
