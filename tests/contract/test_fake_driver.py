@@ -18,7 +18,6 @@ from vmsuite.testing.contracts import (
     ConsoleContract,
     FilesContract,
     GuestAgentContract,
-    InputContract,
     LossContract,
     MachineContract,
     MediaContract,
@@ -113,14 +112,6 @@ class TestFakeConsole(ConsoleContract):
 class TestFakeChannels(ChannelsContract):
     async def echoing(self, machine: Machine) -> None:
         """They echo from the start."""
-
-
-class TestFakeInput(InputContract):
-    async def arm(self, machine: Machine) -> None:
-        fake(machine).input.keys.clear()
-
-    async def arrived(self, machine: Machine, count: int) -> list[tuple[str, bool]]:
-        return list(fake(machine).input.keys)
 
 
 class TestFakeScreen(ScreenContract):

@@ -31,6 +31,8 @@ from vmsuite.testing.contracts.machine import (
     PowerContract,
 )
 from vmsuite.testing.contracts.monitor import GuestAgentContract, MonitorContract
+from vmsuite.testing.contracts.observing import ObserverContract
+from vmsuite.testing.contracts.observing_pointer import PointerObserverContract
 from vmsuite.testing.contracts.shell import FilesContract, ShellContract
 from vmsuite.testing.contracts.snapshots import SavingContract, SnapshotsContract
 from vmsuite.testing.contracts.stand import Stand, standing
@@ -47,6 +49,8 @@ __all__ = [
     "MediaContract",
     "MonitorContract",
     "NetworkContract",
+    "ObserverContract",
+    "PointerObserverContract",
     "PowerContract",
     "SavingContract",
     "ScreenContract",

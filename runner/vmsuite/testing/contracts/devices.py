@@ -14,28 +14,17 @@ from vmsuite.errors import CheckFailed
 from vmsuite.ports import (
     Input,
     KeyPress,
-    Machine,
     Media,
     Network,
     PointerEvent,
     Screen,
 )
+from vmsuite.testing.contracts.injecting import InjectionContract
 from vmsuite.testing.contracts.stand import Stand
 
 
-class InputContract:
+class InputContract(InjectionContract):
     """Keyboard and pointer. Provide ``arm`` and ``arrived``: what the guest saw."""
-
-    async def arm(self, machine: Machine) -> None:
-        """Begin to note every key event that arrives in the guest."""
-        raise NotImplementedError
-
-    async def arrived(self, machine: Machine, count: int) -> list[tuple[str, bool]]:
-        """Return the events since ``arm``: QKeyCode name and whether it went down.
-
-        Waits until ``count`` have come or nothing more comes.
-        """
-        raise NotImplementedError
 
     def typed(
         self, stand: Stand, presses: Sequence[KeyPress], hold: float = 0.0

@@ -134,7 +134,7 @@ class FakeInput:
                 for key in reversed(held):
                     up = KeyEvent(key, False)
                     self._put([(next(self._numbers), up)], forced=True)
-            await self._taken()
+            await self.taken()
 
     async def point(self, events: Sequence[PointerEvent]) -> None:
         """Move, click and scroll."""
@@ -149,6 +149,13 @@ class FakeInput:
     def held(self) -> set[str]:
         """The keys that the guest believes are down."""
         return {key_of_evdev(code) or str(code) for code in self._kernel.held}
+
+    async def taken(self) -> None:
+        """Wait until the guest took all, or stopped taking."""
+        await asyncio.sleep(0)
+        while self._queue and self._vitals.state == "running":
+            self._idle.clear()
+            await self._idle.wait()
 
     def unplug(self) -> None:
         """Pull the keyboard's plug."""
@@ -243,13 +250,6 @@ class FakeInput:
             for dom, _ in self._faults[BROWSER].pass_on(number, event):
                 trusted = number not in self._told.untrusted
                 self._observer.sees(dom._replace(trusted=trusted))
-
-    async def _taken(self) -> None:
-        """Wait until the guest took all, or stopped taking."""
-        await asyncio.sleep(0)
-        while self._queue and self._vitals.state == "running":
-            self._idle.clear()
-            await self._idle.wait()
 
     def _power_changed(self) -> None:
         if self._vitals.state in {"off", "crashed"}:
