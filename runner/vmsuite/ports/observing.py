@@ -112,7 +112,8 @@ class InputLog:
     def since(self, mark: int) -> Sequence[InputSeen]:
         """Return what came after a mark, as far as it is kept."""
         new = min(self._count - mark, len(self._kept))
-        return list(islice(self._kept, len(self._kept) - new, None)) if new > 0 else ()
+        # From the end: what is new is little, what is kept may be much.
+        return list(islice(reversed(self._kept), max(new, 0)))[::-1]
 
     def dropped(self, mark: int) -> int:
         """Return how many of what came after a mark are not kept any more."""
