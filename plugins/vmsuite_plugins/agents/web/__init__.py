@@ -1,0 +1,1 @@
+"""The page that tells what input a guest's browser gets."""
