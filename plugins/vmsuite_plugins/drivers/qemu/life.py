@@ -6,11 +6,12 @@ import asyncio
 import re
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from vmsuite.errors import CheckFailed, PlatformError, Unreachable
 from vmsuite.model import Json
+from vmsuite.ports.observing import InputSeen
 from vmsuite.processes import Child, Exit, Tail, start
 from vmsuite_plugins.drivers.qemu.command_line import (
     Blueprint,
@@ -46,6 +47,7 @@ class Life:
         environment: Mapping[str, str],
         feed: Callable[[bytes], None],
         on_event: Callable[[Json], None],
+        on_input: Callable[[Sequence[InputSeen]], None] = len,
         events: EventHistory,
         trace: Trace | None,
         patience: float,
@@ -63,7 +65,7 @@ class Life:
         self._line: SerialLine | None = None
         self.qmp = Qmp(blueprint.name, trace=trace, on_event=on_event, events=events)
         self.agent = Agent(patience=patience, trace=trace)
-        self.native = NativeAgent(patience=patience, trace=trace)
+        self.native = NativeAgent(patience=patience, trace=trace, sink=on_input)
         self.forwards: dict[int, int] = {}
         """Host ports by guest port."""
         self.pid = 0

@@ -16,12 +16,13 @@ from typing import Any, TypeVar, cast
 from vmsuite.errors import MachineLost, PlatformError, Unreachable, Unsupported
 from vmsuite.events import CommandSent
 from vmsuite.model import Json
-from vmsuite.ports import MachineContext
+from vmsuite.ports import InputLog, MachineContext
 from vmsuite.processes import Exit
 from vmsuite_plugins.drivers.qemu.audit import masked
 from vmsuite_plugins.drivers.qemu.command_line import AGENT_ID, NATIVE_ID, Blueprint
 from vmsuite_plugins.drivers.qemu.fate import Fate
 from vmsuite_plugins.drivers.qemu.life import Life
+from vmsuite_plugins.drivers.qemu.observing import restarted
 from vmsuite_plugins.drivers.qemu.readiness import await_ready
 from vmsuite_plugins.drivers.qemu.resolve import Plan
 from vmsuite_plugins.drivers.qemu.restarts import Restarts
@@ -56,6 +57,8 @@ class QemuMachine:
             else None
         )
         self.events = EventHistory()
+        self.input_log = InputLog()
+        """What was seen of its input from within, in all its lives."""
         self.serial = SerialShell(self.console, self._type, self.keep)
         self._fate = Fate(
             self.name, plan.crash_patterns, keep=self.keep, told=self.serial.forget
@@ -151,6 +154,7 @@ class QemuMachine:
             environment=self.context.environment,
             feed=self.console.feed,
             on_event=self._handle,
+            on_input=self.input_log.add,
             events=self.events,
             trace=self._trace,
             patience=_PATIENCE * self.context.timeout_factor,
@@ -177,6 +181,7 @@ class QemuMachine:
 
     def restored(self, facts: Mapping[str, str]) -> None:
         """Learn that the guest goes on as it was when a snapshot was taken: ready."""
+        self.input_log.add([restarted("the machine went back to a snapshot")])
         self.note(facts)
         self.events.forget()  # what was told before has not happened to it
         self.restarts.ready()
@@ -333,6 +338,7 @@ class QemuMachine:
             case "VSERPORT_CHANGE" if data.get("id") == NATIVE_ID and self._life:
                 self._life.native.opened(bool(data["open"]))
             case "RESET" if self._life is not None:
+                self.input_log.add([restarted("the guest restarted")])
                 self._life.agent.opened(False)
                 self._life.native.opened(False)
                 self.serial.forget("the guest restarted")
