@@ -23,6 +23,10 @@ from vmsuite_plugins.input.chords import parse_chord
         ("ctrl+alt-delete", "ctrl alt delete"),
         ("Ctrl + Shift + Esc", "ctrl shift esc"),
         ("KEY_LEFTCTRL+KEY_C", "ctrl c"),
+        ("ControlLeft+KeyC", "ctrl c"),
+        ("ControlLeft-AltLeft-Delete", "ctrl alt delete"),
+        ("usb:0xe0+evdev:46", "ctrl c"),
+        ("set1:1d-set1:e053", "ctrl delete"),
         ("shift", "shift"),
         ("-", "minus"),
         ("+", "shift equal"),
@@ -58,6 +62,11 @@ def test_a_chord_is_read_as_it_is_meant(chord: str, keys: str) -> None:
         ("é", "'é'"),
         ("ctrl+é", "'é'"),
         ("hello", "no key is called 'hello'"),
+        ("ctrl+usb:40", "'usb:40'.*hexadecimal"),
+        ("ctrl+evdev:29", "names the key 'ctrl' twice"),
+        ("evdev:-", "ends with a joining"),
+        ("print+sysrq", "names the key 'sysrq' twice"),
+        ("KEY_KPASTERISK+asterisk", "names the key 'asterisk' twice"),
     ],
 )
 def test_what_is_no_chord_is_refused(chord: str, message: str) -> None:
@@ -66,7 +75,12 @@ def test_what_is_no_chord_is_refused(chord: str, message: str) -> None:
 
 
 @given(
-    st.lists(st.sampled_from(sorted(KEYS)), min_size=1, max_size=5, unique=True),
+    st.lists(
+        st.sampled_from(sorted(KEYS)),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda key: KEYS[key].code,
+    ),
     st.sampled_from("+-"),
 )
 def test_names_joined_are_the_keys_named(keys: list[str], sign: str) -> None:

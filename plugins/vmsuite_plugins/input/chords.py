@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmsuite.keys import MODIFIERS, find_key
+from vmsuite.keys import KEYS, MODIFIERS, find_key
 from vmsuite.ports import KeyPress
 from vmsuite_plugins.input.us import US
 
@@ -12,7 +12,7 @@ _JOINS = "+-"
 
 
 def parse_chord(text: str) -> KeyPress:
-    """Return the keys to hold together, in order.
+    """Return the keys to hold together, in order, named in any notation of a key.
 
     A name of one character means the keys that type it on a US keyboard, so ``A`` is
     Shift and A; in a chord with other keys a letter is only its key (``Ctrl+C``).
@@ -25,10 +25,12 @@ def parse_chord(text: str) -> KeyPress:
     """
     names = list(_split(text))
     keys: list[str] = []
+    codes: set[int] = set()  # some keys are one to the guest, such as print and sysrq
     for name in names:
         for key in _keys_of(name, alone=len(names) == 1):
-            if key not in keys:
+            if KEYS[key].code not in codes:
                 keys.append(key)
+                codes.add(KEYS[key].code)
             elif len(name) > 1 or key not in MODIFIERS:
                 raise ValueError(f"chord {text!r} names the key {key!r} twice")
     return KeyPress(tuple(keys))

@@ -7,7 +7,13 @@ matter. Which of them a virtual keyboard can deliver, and what the guest then ge
 known, too.
 """
 
-from vmsuite.keys.arrivals import KEYBOARDS, arrival, undeliverable
+from vmsuite.keys.arrivals import (
+    KEYBOARDS,
+    RELEASED_AT_ONCE,
+    arrival,
+    is_magic_sysrq,
+    undeliverable,
+)
 from vmsuite.keys.names import NAMES, find_key, key_of_dom, key_of_evdev
 from vmsuite.keys.table import KEYS, MODIFIERS, Key
 
@@ -16,9 +22,11 @@ __all__ = [
     "KEYS",
     "MODIFIERS",
     "NAMES",
+    "RELEASED_AT_ONCE",
     "Key",
     "arrival",
     "find_key",
+    "is_magic_sysrq",
     "key_of_dom",
     "key_of_evdev",
     "undeliverable",

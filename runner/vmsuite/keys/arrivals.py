@@ -6,7 +6,7 @@ its USB keyboard sends another key's code for a few. A virtio keyboard delivers 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
 
@@ -16,7 +16,12 @@ from vmsuite.keys.table import KEYS
 KEYBOARDS = ("ps2", "usb", "virtio")
 """The keyboards that QEMU's machines can have."""
 
-# What arrives in place of a key; a - stands for nothing.
+RELEASED_AT_ONCE: Mapping[str, frozenset[str]] = MappingProxyType(
+    {"ps2": frozenset({"pause"}), "usb": frozenset(), "virtio": frozenset()}
+)
+"""Keys whose press is the release, too; nothing is sent when they are let go of."""
+
+# For these nothing arrives, or another key. QEMU 7.2 and 10.0 agree.
 _PS2 = """
 menu again props undo front copy open paste find cut lf help lang1 lang2
 f16 f17 f18 f19 f20 f21 f22 f23 f24
@@ -25,8 +30,11 @@ _USB = """
 menu stop again props undo front copy paste find cut help hiragana sleep wake
 audionext audioprev audiostop audioplay mediaselect mail calculator computer
 ac_home ac_back ac_forward ac_refresh ac_bookmarks lang1 lang2
+f16 f17 f18 f19 f21 f22 f23 f24
 """
-_USB_OTHERS = "open=f24 lf=f15 kp_comma=meta_r kp_equals=f13"
+_USB_OTHERS = """
+open=f24 lf=f15 kp_comma=meta_r kp_equals=f13 f13=f17 f14=f18 f15=f19 f20=f14
+"""
 
 
 def _arrivals(nothing: str, others: str = "") -> Mapping[str, int | None]:
@@ -63,3 +71,15 @@ def undeliverable(keyboard: str) -> frozenset[str]:
     """
     codes = _ARRIVALS[keyboard]
     return frozenset(qcode for qcode in KEYS if codes[qcode] != KEYS[qcode].code)
+
+
+def is_magic_sysrq(keys: Iterable[str]) -> bool:
+    """Tell whether Linux keeps a chord (QKeyCodes) to itself: Alt and Print.
+
+    With its magic SysRq compiled in, no program of the guest is told of Print, nor of
+    keys pressed after it, until Alt is let go of; a PS/2 keyboard never tells it.
+    """
+    held = set(keys)
+    return not held.isdisjoint(("alt", "alt_r")) and not held.isdisjoint(
+        ("print", "sysrq")
+    )

@@ -34,8 +34,32 @@ def _read_names() -> dict[str, str]:
 NAMES: Mapping[str, str] = MappingProxyType(_read_names())
 """The QKeyCode of every name, the names in lower case."""
 
+# Of which Linux makes the same keys as of those in the table.
+_FURTHER_USAGES = """
+backslash 070032
+power 010081 0c0030
+sleep 0c0032 0c0034
+menu 010085
+help 010087 0c0095
+stop 0c0226
+audiomute 0c00e2
+volumeup 0c00e9
+volumedown 0c00ea
+open 0c0202
+props 0c0209
+undo 0c021a
+copy 0c021b
+cut 0c021c
+paste 0c021d
+find 0c021f
+"""
+
 _BY_EVDEV = _by(lambda key: key.code)
-_BY_USB = _by(lambda key: key.usb)
+_BY_USB = {
+    int(usage, 16): qcode
+    for qcode, *usages in map(str.split, _FURTHER_USAGES.strip().splitlines())
+    for usage in usages
+} | _by(lambda key: key.usb)
 _BY_DOM = _by(lambda key: key.dom)
 _BY_SET1 = {
     # What these two send when another key is held, and what tables call them.

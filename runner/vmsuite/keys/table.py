@@ -152,9 +152,9 @@ meta_l           LEFTMETA         125 0700e3 e05b         MetaLeft
 meta_r           RIGHTMETA        126 0700e7 e05c         MetaRight
 compose          COMPOSE          127 070065 e05d         ContextMenu
 menu             MENU             139 0c0040 e01e         -
-stop             STOP             128 0c0226 e068         BrowserStop
+stop             STOP             128 070078 e068         BrowserStop
 again            AGAIN            129 070079 e005         Again
-props            PROPS            130 0700a3 e006         Props
+props            PROPS            130 070076 e006         Props
 undo             UNDO             131 07007a e007         Undo
 front            FRONT            132 070077 e00c         Select
 copy             COPY             133 07007c e078         Copy
