@@ -6,7 +6,7 @@ BIN := .venv/bin
 LOGS ?= logs
 ARGS ?=
 # Suites that share their name with a target below are run by run-suite only.
-OWN := help setup demo test test-full lint format bench wheel clean run
+OWN := help setup demo web-demo test test-full lint format bench wheel clean run
 SUITES := $(filter-out $(OWN),$(notdir $(patsubst %/,%,$(wildcard suites/*/))))
 
 .PHONY: $(OWN) $(SUITES)
@@ -14,6 +14,7 @@ SUITES := $(filter-out $(OWN),$(notdir $(patsubst %/,%,$(wildcard suites/*/))))
 help:
 	@echo 'make setup        install what is missing, make .venv, build the guest'
 	@echo 'make demo         run suites/smoke on a real machine, into $(LOGS)/'
+	@echo 'make web-demo     run suites/web-kiosk: type into a browser in a guest'
 	@echo 'make test         run the tests; make test-full: the long ones too'
 	@echo 'make lint         ruff, mypy, the schemas; make format: what ruff can mend'
 	@echo 'make bench        measure; make wheel: build into dist/; make clean'
@@ -26,6 +27,11 @@ setup:
 
 demo: setup
 	$(BIN)/run-suite suites/smoke --log-dir $(LOGS) $(ARGS)
+
+# Its guest takes 600 MB of the cache and half a minute, so only this asks for it.
+web-demo:
+	@.ci/setup web-kiosk
+	$(BIN)/run-suite suites/web-kiosk --log-dir $(LOGS) $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest -m 'not full' -n 2 --dist loadfile $(ARGS)
