@@ -19,7 +19,7 @@ from vmsuite_plugins.drivers.qemu.command_line import (
     command_line,
 )
 from vmsuite_plugins.drivers.qemu.wires import SerialLine
-from vmsuite_plugins.protocols.native_agent import NativeAgent
+from vmsuite_plugins.protocols.native_agent import NativeAgent, unheard
 from vmsuite_plugins.protocols.qga import Agent
 from vmsuite_plugins.protocols.qmp import EventHistory, Qmp, Trace
 
@@ -47,7 +47,7 @@ class Life:
         environment: Mapping[str, str],
         feed: Callable[[bytes], None],
         on_event: Callable[[Json], None],
-        on_input: Callable[[Sequence[InputSeen]], None] = len,
+        on_input: Callable[[Sequence[InputSeen]], None] = unheard,
         events: EventHistory,
         trace: Trace | None,
         patience: float,

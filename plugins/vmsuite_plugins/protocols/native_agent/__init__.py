@@ -10,6 +10,10 @@ from vmsuite_plugins.protocols.native_agent.answers import (
     Woken,
     woken,
 )
-from vmsuite_plugins.protocols.native_agent.connection import PORT_NAME, NativeAgent
+from vmsuite_plugins.protocols.native_agent.connection import (
+    PORT_NAME,
+    NativeAgent,
+    unheard,
+)
 
-__all__ = ["PORT_NAME", "Clock", "Hello", "NativeAgent", "Woken", "woken"]
+__all__ = ["PORT_NAME", "Clock", "Hello", "NativeAgent", "Woken", "unheard", "woken"]

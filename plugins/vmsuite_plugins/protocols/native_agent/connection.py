@@ -62,7 +62,7 @@ class _Waiting:
         return mine and tag == self.tag and not self.answer.done()
 
 
-def _unheard(_: object) -> None:
+def unheard(_: object) -> None:
     """Take what was seen where nobody wants to know."""
 
 
@@ -79,7 +79,7 @@ class NativeAgent:
         *,
         patience: float = 10.0,
         trace: Trace | None = None,
-        sink: Sink = _unheard,
+        sink: Sink = unheard,
     ) -> None:
         self.patience = patience
         self._trace = trace
