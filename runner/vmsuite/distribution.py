@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
+from decimal import Decimal
 from itertools import pairwise
 
 RELATIVE_ERROR = 0.006
@@ -33,6 +33,10 @@ _STEPS = (0, 59, 137)
 _SLACK = 0.01
 """Of a bucket: 2 ms stand in the bucket that ends there, and so does a rounded 1 ms."""
 _LAST = math.ceil(math.log10(LONGEST / RESOLUTION) * _PER_DECADE)
+_ENDS = tuple(
+    RESOLUTION * 10 ** ((number + _SLACK) / _PER_DECADE) for number in range(_LAST + 1)
+)
+"""The longest duration of each bucket; the first is up to RESOLUTION."""
 _BOUNDS = tuple(
     digit * 10.0**power for power in range(-3, 9) for digit in (1, 2, 5)
 )  # milliseconds, from 1 µs to more than a day
@@ -76,12 +80,13 @@ class Distribution:
         if not all(map(math.isfinite, given)):
             raise ValueError("a duration must be a finite number of seconds")
         durations = [min(max(0.0, float(duration)), LONGEST) for duration in given]
+        counts = Counter(bisect_left(_ENDS, duration) for duration in durations)
         return cls(
             count=len(durations),
             minimum=min(durations),
             maximum=max(durations),
             total=math.fsum(durations),
-            buckets=tuple(sorted(Counter(map(_bucket, durations)).items())),
+            buckets=tuple(sorted(counts.items())),
         )
 
     def merged(self, *others: Distribution) -> Distribution:
@@ -113,8 +118,8 @@ class Distribution:
         """
         if not 0 <= percent <= 100:
             raise ValueError(f"{percent!r} is not a percentage from 0 to 100")
-        # As a fraction of what is written: 99.9 % of 1000 are 999, not one more.
-        rank = math.ceil(Fraction(str(percent)) * self.count / 100)
+        # In decimals, as it is written: 99.9 % of 1000 are 999, not one more.
+        rank = math.ceil(Decimal(str(percent)) * self.count / 100)
         if rank <= 1:
             return self.minimum
         if rank == self.count:
@@ -169,14 +174,6 @@ def checked_name(name: str) -> str:
     if re.match(NAME, name) is None or name.endswith("\n"):
         raise ValueError(f"{name!r} is no name of a measurement, such as input.kernel")
     return name
-
-
-def _bucket(duration: float) -> int:
-    """Return the number of the bucket a duration belongs to; 0 is up to RESOLUTION."""
-    if duration <= RESOLUTION:
-        return 0
-    place = math.log10(duration / RESOLUTION) * _PER_DECADE
-    return min(math.ceil(place - _SLACK), _LAST)
 
 
 def _middle(number: int) -> float:
