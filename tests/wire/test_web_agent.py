@@ -532,6 +532,7 @@ def test_a_hostile_page_is_cut_off_and_nothing_of_it_taken(
     said = HOSTILE[what]
 
     async def tell(lab: Lab) -> None:
+        lab.server.web.place.back_within = 0.05
         async with present(lab) as page:
             raw = said if isinstance(said, str | bytes) else json.dumps(said)
             await page.connection.send(raw)
