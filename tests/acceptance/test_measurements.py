@@ -257,3 +257,45 @@ def test_a_secret_in_a_name_is_masked_and_in_a_number_is_not(lab: Lab) -> None:
     assert (found.count, found.maximum) == (777, 0.0125)
     for report in ("results.json", "junit.xml", "journal.jsonl", "cases/c.log"):
         assert b"input.kernel" not in newest(lab, report)
+
+
+TYPED = (
+    "{type: virtualization_action, action: send_keyboard, text: hello, verify: true}"
+)
+JUDGED = "{type: verify, condition: latency_below"
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome"),
+    [
+        ("limit: 1m, at_least: 10", Outcome.PASSED),
+        ("limit: 1m, at_least: 11", Outcome.FAILED),
+        ("limit: 20ms, percentile: 1", Outcome.FAILED),  # it takes 30 ms to be told
+        ("limit: 1m, layer: browser", Outcome.PASSED),
+        ("limit: 20ms, percentile: 1, layer: browser", Outcome.FAILED),
+        ("limit: 1m, layer: injection", Outcome.PASSED),
+    ],
+)
+def test_verified_input_is_measured_in_each_layer(
+    lab: Lab, fields: str, outcome: Outcome
+) -> None:
+    machine = "input: {delay: 30ms, browser: true}"
+    steps = f"- {TYPED}\n              - {JUDGED}, {fields}}}"
+    case = case_of(lab, steps, machine=machine)
+    assert case.outcome is outcome, case.message
+    names = {name for _, name in told(case)}
+    assert {"input.kernel", "input.browser", "input.injection"} <= names
+
+
+def test_input_sent_blind_is_not_measured(lab: Lab) -> None:
+    blind = TYPED.replace("verify: true", "verify: false")
+    case = case_of(lab, f"- {blind}\n              - {JUDGED}, limit: 1h}}")
+    assert case.outcome is Outcome.FAILED
+    assert "no verified input was sent" in case.message
+    assert case.measurements == ()
+
+
+def test_what_did_arrive_of_lost_input_is_measured(lab: Lab) -> None:
+    case = case_of(lab, f"- {TYPED}", machine="input: {loses: [3]}")
+    assert case.outcome is Outcome.INPUT_LOST
+    assert 0 < told(case)[("vm", "input.kernel")].count < 10
