@@ -48,7 +48,7 @@ class QemuInput:
 
         Raises CheckFailed, naming the key or button that no device has.
         """
-        for keys, reports in _commands(events):
+        for keys, reports in list(_commands(events)):  # all right, or none is sent
             await self._send(reports, keys)
 
     async def press(self, presses: Sequence[KeyPress], *, hold: float = 0.0) -> None:

@@ -150,6 +150,11 @@ class FakeInput:
         """The keys that the guest believes are down."""
         return {key_of_evdev(code) or str(code) for code in self._kernel.held}
 
+    @property
+    def waiting(self) -> int:
+        """How many events the guest has still to take."""
+        return len(self._queue)
+
     async def taken(self) -> None:
         """Wait until the guest took all, or stopped taking."""
         await asyncio.sleep(0)
@@ -181,6 +186,8 @@ class FakeInput:
                 raise CheckFailed(f"a pointer cannot {event.kind!r}")
             elif event.button not in _KINDS[event.kind]:
                 raise CheckFailed(f"no pointer has the button {event.button!r}")
+            elif event.kind == "move" and not self._kernel.goes_to_places:
+                raise CheckFailed("the guest has no tablet that goes to a place")
         if self._vitals.state == "paused":
             raise CheckFailed(
                 f"machine {self._vitals.name!r} is paused: it takes no input"

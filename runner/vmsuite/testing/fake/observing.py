@@ -130,7 +130,9 @@ class FakeObserver:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            layer, why = next(iter(self._mute().items()))
+            if not (mute := self._mute()):
+                return  # it came at the last moment
+            layer, why = next(iter(mute.items()))
             raise Unreachable(
                 f"machine {self._vitals.name!r}: the observer of the {layer} does not "
                 f"answer: {why}",
