@@ -29,6 +29,7 @@ from vmsuite.ports import (
     Media,
     Monitor,
     Network,
+    Observer,
     Power,
     Revived,
     Saving,
@@ -48,6 +49,7 @@ from vmsuite_plugins.drivers.qemu.devices import (
 )
 from vmsuite_plugins.drivers.qemu.input import QemuInput
 from vmsuite_plugins.drivers.qemu.machine import QemuMachine
+from vmsuite_plugins.drivers.qemu.observing import QemuObserver
 from vmsuite_plugins.drivers.qemu.own_files import OwnFiles
 from vmsuite_plugins.drivers.qemu.power import QemuPower
 from vmsuite_plugins.drivers.qemu.resolve import (
@@ -91,7 +93,8 @@ class QemuDriver:
         """Return what a machine with these settings will offer; boots nothing."""
         offered: set[type[Any]] = set(_ALWAYS)
         if settings.shell != "serial":
-            offered.add(GuestAgent)
+            # Only the guest can tell whether something in it answers there.
+            offered |= {GuestAgent, Observer}
         if settings.channels:
             offered.add(Channels)
         if settings.display != "none":
@@ -217,6 +220,7 @@ class QemuDriver:
             Console: QemuConsole(machine),
             Channels: QemuChannels(machine),
             Input: QemuInput(machine),
+            Observer: QemuObserver(machine),
             Screen: QemuScreen(machine),
             Media: QemuMedia(machine),
             Network: QemuNetwork(machine),

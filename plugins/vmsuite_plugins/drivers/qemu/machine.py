@@ -16,13 +16,13 @@ from typing import Any, TypeVar, cast
 from vmsuite.errors import MachineLost, PlatformError, Unreachable, Unsupported
 from vmsuite.events import CommandSent
 from vmsuite.model import Json
-from vmsuite.ports import InputLog, MachineContext
+from vmsuite.ports import InputLog, MachineContext, Observer
 from vmsuite.processes import Exit
 from vmsuite_plugins.drivers.qemu.audit import masked
 from vmsuite_plugins.drivers.qemu.command_line import AGENT_ID, NATIVE_ID, Blueprint
 from vmsuite_plugins.drivers.qemu.fate import Fate
 from vmsuite_plugins.drivers.qemu.life import Life
-from vmsuite_plugins.drivers.qemu.observing import restarted
+from vmsuite_plugins.drivers.qemu.observing import observe, restarted
 from vmsuite_plugins.drivers.qemu.readiness import await_ready
 from vmsuite_plugins.drivers.qemu.resolve import Plan
 from vmsuite_plugins.drivers.qemu.restarts import Restarts
@@ -178,6 +178,7 @@ class QemuMachine:
         self.events.forget()  # none is of what a case did
         self.restarts.begin()
         self.restarts.ready()
+        self._observe()
 
     def restored(self, facts: Mapping[str, str]) -> None:
         """Learn that the guest goes on as it was when a snapshot was taken: ready."""
@@ -185,6 +186,7 @@ class QemuMachine:
         self.note(facts)
         self.events.forget()  # what was told before has not happened to it
         self.restarts.ready()
+        self._observe()
 
     async def power_off(self, because: str, *, flush: bool = True) -> None:
         """Pull the plug; nothing if it is off. Without ``flush``, its disks are lost.
@@ -329,6 +331,17 @@ class QemuMachine:
     def _booted(self, boot: asyncio.Task[None]) -> None:
         if not boot.cancelled() and boot.exception() is None:
             self.restarts.ready()
+            self._observe()
+
+    def _observe(self) -> None:
+        """Have input observed from the start: others may type before a step asks."""
+        observer = self._capabilities.get(Observer)
+        if (
+            observer is not None
+            and self._life is not None
+            and self._life.native.present
+        ):
+            self.keep(observe(observer))
 
     def _handle(self, event: Json) -> None:
         data = event.get("data", {})

@@ -18,6 +18,10 @@ from vmsuite_plugins.input.loop.track import Track
 from vmsuite_plugins.input.loop.verdict import Verdict, judge
 from vmsuite_plugins.input.loop.window import Window
 
+_AT_ONCE = 8
+"""Strokes in one command: four plain keys. More are no faster, and the first of them
+waits for the last."""
+
 _BROWSER_CAPACITY = 16
 """Strokes under way to a browser, which takes fifty to two hundred in a second."""
 
@@ -150,9 +154,9 @@ class _Typing:
         """Return how many strokes may go out now."""
         free = self._window.size - self._under_way
         if self._under_way and 2 * free < self._window.size:
-            return 0  # a command costs as much as eight strokes do: send several
+            return 0  # a command costs as much as several strokes do: save them up
         browser = self.tracks.get(BROWSER)
-        most = len(self._strokes) - self._sent
+        most = min(len(self._strokes) - self._sent, _AT_ONCE)
         if browser is not None and browser is not self._first:
             most = min(most, _BROWSER_CAPACITY - browser.outstanding)
         count = 0
