@@ -76,8 +76,8 @@ def undeliverable(keyboard: str) -> frozenset[str]:
 def is_magic_sysrq(keys: Iterable[str]) -> bool:
     """Tell whether Linux keeps a chord (QKeyCodes) to itself: Alt and Print.
 
-    With its magic SysRq compiled in, no program of the guest is told of Print, nor of
-    keys pressed after it, until Alt is let go of; a PS/2 keyboard never tells it.
+    It holds Print back until Alt is let go of, and tells the guest's programs of both
+    out of their order or, if another key was pressed meanwhile, of neither of those.
     """
     held = set(keys)
     return not held.isdisjoint(("alt", "alt_r")) and not held.isdisjoint(
