@@ -1,4 +1,4 @@
-"""Writes a folder as an ext4 disk, without root; the same folder, the same disk."""
+"""Writes a folder as an ext4 disk that nothing will write to, without root."""
 
 from __future__ import annotations
 
