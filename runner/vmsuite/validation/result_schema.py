@@ -92,9 +92,9 @@ _MEASUREMENT = _object(
         "count": {"type": "integer", "minimum": 1, "description": "How often."},
         "min_ms": {**_MILLISECONDS, "description": "The shortest."},
         "mean_ms": {**_MILLISECONDS, "description": "The mean."},
-        "p50_ms": {**_MILLISECONDS, "description": "Half took no longer; within 0.6 %."},
-        "p90_ms": {**_MILLISECONDS, "description": "90 % did; within 0.6 %."},
-        "p99_ms": {**_MILLISECONDS, "description": "99 % did; within 0.6 %."},
+        "p50_ms": {**_MILLISECONDS, "description": "Half took no longer, ± 0.6 %."},
+        "p90_ms": {**_MILLISECONDS, "description": "As p50_ms, of 90 %."},
+        "p99_ms": {**_MILLISECONDS, "description": "As p50_ms, of 99 %."},
         "max_ms": {**_MILLISECONDS, "description": "The longest."},
         "histogram": {
             "type": "array",
