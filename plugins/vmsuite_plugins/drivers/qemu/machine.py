@@ -58,6 +58,8 @@ class QemuMachine:
         )
         self.events = EventHistory()
         self.input_log = InputLog()
+        self.clock_breaks = 0
+        """How often the guest's clock stood still or began anew."""
         """What was seen of its input from within, in all its lives."""
         self.serial = SerialShell(self.console, self._type, self.keep)
         self._fate = Fate(
@@ -350,7 +352,10 @@ class QemuMachine:
                 self._life.agent.opened(bool(data["open"]))
             case "VSERPORT_CHANGE" if data.get("id") == NATIVE_ID and self._life:
                 self._life.native.opened(bool(data["open"]))
+            case "RESUME":
+                self.clock_breaks += 1
             case "RESET" if self._life is not None:
+                self.clock_breaks += 1
                 self.input_log.add([restarted("the guest restarted")])
                 self._life.agent.opened(False)
                 self._life.native.opened(False)

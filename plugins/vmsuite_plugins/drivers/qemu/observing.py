@@ -21,7 +21,8 @@ class QemuObserver:
 
     def __init__(self, machine: QemuMachine) -> None:
         self._machine = machine
-        self._life: Life | None = None
+        self._clock: tuple[Life, int] | None = None
+        """Whose clock was compared, and how often it had broken off before."""
         self._compared = 0.0
         self._error = 0.0
 
@@ -36,9 +37,10 @@ class QemuObserver:
         life = self._machine.life()
         try:
             devices = await life.native.watch()
-            if life is not self._life or time.monotonic() > self._compared:
+            clock = life, self._machine.clock_breaks
+            if clock != self._clock or time.monotonic() > self._compared:
                 self._error = (await life.native.clock()).error
-                self._life = life
+                self._clock = clock
                 self._compared = time.monotonic() + _CLOCK_HOLDS
         except CheckFailed as refused:
             raise self._nobody(refused.message, refused.hint) from refused
