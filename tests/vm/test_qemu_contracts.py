@@ -20,6 +20,8 @@ from vmsuite.testing.contracts import (
     MediaContract,
     MonitorContract,
     NetworkContract,
+    ObserverContract,
+    PointerObserverContract,
     PowerContract,
     ScreenContract,
     ShellContract,
@@ -105,7 +107,9 @@ class TestQemuChannels(ChannelsContract):
         await machine.capability(Shell).execute(("sh", "-c", script))
 
 
-class TestQemuInput(InputContract):
+class Keyboard:
+    """What a guest's keyboard got, read by a program of its own in the guest."""
+
     device: ClassVar[str] = "/dev/input/event0"
     seen: ClassVar[str] = "/tmp/seen"
 
@@ -127,6 +131,22 @@ class TestQemuInput(InputContract):
                 return events
             before = raw
             await asyncio.sleep(0.02)
+
+
+class TestQemuInput(Keyboard, InputContract):
+    pass
+
+
+class TestQemuObserver(Keyboard, ObserverContract):
+    async def listen(self, machine: Machine) -> None:
+        await self.arm(machine)
+
+    async def heard(self, machine: Machine, count: int) -> None:
+        assert len(await self.arrived(machine, count)) == count
+
+
+class TestQemuMouse(PointerObserverContract):
+    tablet = False
 
 
 class TestQemuPower(PowerContract):

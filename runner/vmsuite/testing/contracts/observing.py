@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
+import pytest
+
+from vmsuite.errors import InputLost, Unreachable
 from vmsuite.keys import KEYS, arrival
 from vmsuite.ports import (
     KERNEL,
@@ -16,6 +20,7 @@ from vmsuite.ports import (
     KeyPress,
     Machine,
     Observer,
+    Power,
 )
 from vmsuite.testing.contracts.injecting import stroke
 from vmsuite.testing.contracts.seeing import (
@@ -152,31 +157,37 @@ class ObserverContract:
 
         assert list(self.tell(stand, story)) == []
 
+    def test_settling_on_a_paused_machine_is_no_answer(self, stand: Stand) -> None:
+        """What is under way has not arrived, whatever the log has; then it may."""
+
+        async def story(observer: Observer, machine: Machine) -> None:
+            await machine.capability(Power).pause()
+            try:
+                with pytest.raises((InputLost, Unreachable)):
+                    await observer.settle()
+            finally:
+                await machine.capability(Power).resume()
+            await strike(observer, machine, "p")
+            await observer.settle()
+
+        self.tell(stand, story)
+
     def test_times_are_the_hosts_and_lie_between_cause_and_news(
         self, stand: Stand
     ) -> None:
         """After the injection, before the arrival, within what the clock may err."""
-        error = self.armed(stand).clock_error[KERNEL]
+        self.check_times(stand)
 
-        async def story(
-            observer: Observer, machine: Machine
-        ) -> list[tuple[float, InputSeen, float]]:
-            seen = []
-            for _ in range(5):
-                mark, before = observer.log.mark(), time.monotonic()
-                await strike(observer, machine, "t")
-                now = time.monotonic()
-                seen += [(before, one, now) for one in seen_since(observer, mark)]
-            return seen
+    def test_a_pause_does_not_put_the_times_out(self, stand: Stand) -> None:
+        """The guest's clock stands still meanwhile, or not; the host's never does."""
 
-        told = self.tell(stand, story)
-        assert len(told) == 10
-        for before, seen, now in told:
-            assert seen.happened is not None
-            assert before - error <= seen.happened <= seen.arrived + error
-            assert before <= seen.arrived <= now
-        arrivals = [seen.arrived for _, seen, _ in told]
-        assert arrivals == sorted(arrivals)
+        async def story(_: Observer, machine: Machine) -> None:
+            await machine.capability(Power).pause()
+            await asyncio.sleep(0.1)
+            await machine.capability(Power).resume()
+
+        self.tell(stand, story)
+        self.check_times(stand)
 
     # --- state ------------------------------------------------------------------------
 
@@ -250,3 +261,21 @@ class ObserverContract:
     def tell(self, stand: Stand, story: Story[T]) -> T:
         """Arm the observer and let a story happen."""
         return stand.run(armed_story(stand, story), limit=self.limit)
+
+    def check_times(self, stand: Stand) -> None:
+        """Strike keys and see whether the times that are told of them can be."""
+
+        async def story(observer: Observer, machine: Machine) -> None:
+            error = (await observer.arm()).clock_error[KERNEL]
+            last = 0.0
+            for _ in range(5):
+                mark, before = observer.log.mark(), time.monotonic()
+                await strike(observer, machine, "t")
+                now = time.monotonic()
+                for seen in seen_since(observer, mark):
+                    assert seen.happened is not None
+                    assert before - error <= seen.happened <= seen.arrived + error
+                    assert max(last, before) <= seen.arrived <= now
+                    last = seen.arrived
+
+        self.tell(stand, story)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from vmsuite.errors import Unreachable
+from vmsuite.errors import InputLost, Unreachable
 from vmsuite.ports import BROWSER, KERNEL, Armed, InputLog, InputSeen
 from vmsuite.testing.fake.guest_input import GuestKernel
 from vmsuite.testing.fake.input_settings import FakeInputSettings
@@ -57,6 +57,11 @@ class FakeObserver:
 
     async def settle(self) -> None:
         """Return when what the layers saw by now is in the log."""
+        if self._vitals.state == "paused":
+            raise InputLost(
+                f"machine {self._vitals.name!r} stands still (paused): "
+                "what was sent last has not arrived"
+            )
         await self._answered()
         last = self._log.mark() + len(self._coming)
         while self._log.mark() < last:
