@@ -47,6 +47,7 @@ def test_every_type_and_condition_is_there() -> None:
         "command_success",
         "console_contains",
         "expression",
+        "input_received",
         "latency_below",
     }
 

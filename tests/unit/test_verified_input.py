@@ -91,7 +91,7 @@ def test_each_lost_event_is_found(tmp_path: Path, lost: int) -> None:
     letter = TEXT[press - 1].replace(" ", "spc")
     assert re.match("of 38 key events [12] missing", error.message)
     assert f"{letter} " in error.message
-    assert f"(press {press} of {len(TEXT)})" in error.message
+    assert f"(press {press} of {len(TEXT)}, character {press} " in error.message
     assert "last seen in the hypervisor" in error.message
 
 
@@ -99,7 +99,7 @@ def test_every_lost_key_of_several_is_named(tmp_path: Path) -> None:
     lost = [3, 4, 11, 12, 31, 32]
     error = failing(tmp_path, {"loses": lost})
     for press in (2, 6, 16):
-        assert f"(press {press} of" in error.evidence
+        assert f"(press {press} of 19, character {press} " in error.evidence
     assert error.message.startswith("of 38 key events 6 missing")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from vmsuite.keys import MODIFIERS
 from vmsuite.ports import KeyPress
+from vmsuite_plugins.input.layouts.notation import BUILT_IN
 from vmsuite_plugins.input.us import US
 
 _SHIFTS = frozenset(("shift", "shift_r"))
@@ -17,9 +18,12 @@ def read_text(events: Iterable[tuple[str, bool]], layout: str) -> str:
 
     Raises ValueError for a layout that is unknown, or needs what this host lacks.
     """
-    if layout == "us":
+    if layout.strip() == BUILT_IN:
         return _read_us(events)
-    raise ValueError(f"layout {layout}")
+    # Most texts are read without the library behind this.
+    from vmsuite_plugins.input.layouts.reader import read_layout  # noqa: PLC0415
+
+    return read_layout(events, layout)
 
 
 def _read_us(events: Iterable[tuple[str, bool]]) -> str:

@@ -11,10 +11,11 @@ from typing import Any
 
 from vmsuite.ports import KeyPress
 from vmsuite_plugins.input.layouts.compose import read_compositions
-from vmsuite_plugins.input.layouts.keymap import Way, explore
+from vmsuite_plugins.input.layouts.keymap import explore
 from vmsuite_plugins.input.layouts.known import unknown_group, unknown_option
 from vmsuite_plugins.input.layouts.library import binding
 from vmsuite_plugins.input.layouts.notation import Notation, read_notation
+from vmsuite_plugins.input.layouts.probe import Way
 from vmsuite_plugins.input.layouts.repertoire import Repertoire
 from vmsuite_plugins.input.layouts.route import route
 from vmsuite_plugins.input.typed import Typed, refusal
@@ -158,12 +159,16 @@ def typewriter(layout: str) -> Typewriter:
     trouble = unknown_option(notation)
     if trouble:
         raise ValueError(trouble)
-    explored = explore(_compile(notation, xkb), xkb)
+    explored = explore(compile_keymap(notation, xkb), xkb)
     repertoire = Repertoire(explored, read_compositions, xkb.keysym_to_string)
     return Typewriter(layout, repertoire, explored.switches)
 
 
-def _compile(notation: Notation, xkb: Any) -> Any:
+def compile_keymap(notation: Notation, xkb: Any) -> Any:
+    """Return the ``xkbcommon.xkb.Keymap`` of a layout.
+
+    Raises ValueError for what xkb-data does not have, naming what is near.
+    """
     # What the host itself has set in its environment says nothing of a guest.
     context = xkb.Context(no_environment_names=True)
     context.set_log_fn(lambda *_: None)

@@ -17,6 +17,7 @@ from vmsuite_plugins.input.loop.strokes import Stroke, strokes_of
 from vmsuite_plugins.input.loop.track import Track
 from vmsuite_plugins.input.loop.verdict import Verdict, judge
 from vmsuite_plugins.input.loop.window import Window
+from vmsuite_plugins.input.typed import Typed
 
 _AT_ONCE = 8
 """Strokes in one command: four plain keys. More are no faster, and the first of them
@@ -27,7 +28,7 @@ _BROWSER_CAPACITY = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
+class Outcome:
     """What came of typing, in seconds."""
 
     verdict: Verdict
@@ -44,11 +45,11 @@ async def type_closed(
     loop: Loop,
     presses: Sequence[KeyPress],
     *,
-    text: str | None = None,
+    text: Typed | None = None,
     hold: float = 0.0,
     delay: float = 0.0,
     secret: bool = False,
-) -> Typed:
+) -> Outcome:
     """Press keys, and return what every layer of the guest saw of it.
 
     The observer is armed and the keyboard neutral. Whatever happens, no key stays
@@ -72,7 +73,7 @@ async def type_closed(
     verdict = judge(typing.tracks, presses, text=text, got=typing.text, secret=secret)
     if verdict.differences:
         await release_held(loop.input, await loop.observer.arm())
-    return Typed(
+    return Outcome(
         verdict=verdict,
         seconds=time.monotonic() - began,
         injection=typing.injection,

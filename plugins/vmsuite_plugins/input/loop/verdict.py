@@ -9,6 +9,7 @@ from vmsuite.errors import InputLost
 from vmsuite.ports import BROWSER, KERNEL, InputSeen, KeyPress
 from vmsuite_plugins.input.loop.track import Track
 from vmsuite_plugins.input.loop.words import Words
+from vmsuite_plugins.input.typed import Typed
 
 NAMES = {KERNEL: "the guest's kernel", BROWSER: "the guest's browser"}
 """What layers are called in messages."""
@@ -62,7 +63,7 @@ def judge(
     tracks: Mapping[str, Track],
     presses: Sequence[KeyPress],
     *,
-    text: str | None = None,
+    text: Typed | None = None,
     got: str = "",
     secret: bool = False,
 ) -> Verdict:
@@ -71,11 +72,13 @@ def judge(
     ``text`` is what a browser's text field was to get, None where nobody knows. Of a
     ``secret`` text no key is named.
     """
-    words = Words(presses, secret=secret)
+    words = Words(presses, text, secret=secret)
     found = [one for track in tracks.values() for one in _differences(track, words)]
-    if not found and text is not None and BROWSER in tracks and text != got:
+    if not found and text is not None and BROWSER in tracks and text.text != got:
         found.append(
-            Difference(kind="wrong", layer=BROWSER, what=words.other_text(text, got))
+            Difference(
+                kind="wrong", layer=BROWSER, what=words.other_text(text.text, got)
+            )
         )
     sent = max((track.sent for track in tracks.values()), default=0)
     return Verdict(sent=sent, layers=tuple(tracks), differences=tuple(found))

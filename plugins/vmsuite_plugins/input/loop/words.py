@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from vmsuite.keys import key_of_evdev
 from vmsuite.ports import InputSeen, KeyPress
 from vmsuite_plugins.input.loop.strokes import Stroke
+from vmsuite_plugins.input.typed import Typed
 
 _LONGEST = 60
 
@@ -14,8 +15,11 @@ _LONGEST = 60
 class Words:
     """Words on some presses; those of a ``secret`` text are counted, never named."""
 
-    def __init__(self, presses: Sequence[KeyPress], *, secret: bool) -> None:
+    def __init__(
+        self, presses: Sequence[KeyPress], text: Typed | None, *, secret: bool
+    ) -> None:
         self._presses = presses
+        self._text = text
         self._secret = secret
 
     def place(self, stroke: Stroke) -> str:
@@ -25,7 +29,8 @@ class Words:
             return f"a key (secret, {where})"
         chord = "+".join(self._presses[stroke.press].keys)
         of = "" if chord == stroke.event.key else f" of {chord}"
-        return f"{stroke.name}{of} ({where})"
+        purpose = "" if self._text is None else self._text.purpose(stroke.press)
+        return f"{stroke.name}{of} ({', '.join(filter(None, (where, purpose)))})"
 
     def seen(self, seen: InputSeen) -> str:
         """Say which key a guest saw."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from vmsuite.errors import PlatformError
+from vmsuite.keys import KEYBOARDS, undeliverable
 from vmsuite.kinds import Duration
 from vmsuite.model import Json
 from vmsuite.ports import KeyPress, StepContext
 from vmsuite_plugins.input.chords import parse_chord
 from vmsuite_plugins.input.fields import Chord
 from vmsuite_plugins.input.layouts.notation import Layout
-from vmsuite_plugins.input.text import type_text
+from vmsuite_plugins.input.text import plan_typing
+from vmsuite_plugins.input.typed import Typed
 from vmsuite_plugins.steps.presence import exactly_one, only_with, templated
 from vmsuite_plugins.steps.shown import titled
 from vmsuite_plugins.steps.virtualization.observed import InputAction
@@ -33,6 +35,13 @@ class SendKey(InputAction):
     async def run(self, context: StepContext) -> Json:
         """Press it."""
         return await self.press(context, [parse_chord(self.key)], hold=self.hold)
+
+    @classmethod
+    def troubles(
+        cls, fields: Mapping[str, Json], settings: Any | None
+    ) -> Iterator[str]:
+        """Find a key that the machine's keyboard does not have."""
+        yield from _undeliverable([fields.get("key")], settings)
 
     @classmethod
     def title_of(cls, fields: Mapping[str, Json]) -> str:
@@ -66,21 +75,18 @@ class SendKeyboard(InputAction):
 
     async def run(self, context: StepContext) -> Json:
         """Type it. Captures how many presses that took, and whether they arrived."""
+        if self.text is None:
+            presses = [parse_chord(key) for key in self.keys or [self.key or ""]]
+            return await self.press(context, presses, hold=self.hold, delay=self.delay)
+        typed = self._typed(context, self.text)
         return await self.press(
-            context,
-            self._presses(context),
-            text=self.text,
-            hold=self.hold,
-            delay=self.delay,
+            context, typed.presses, typed=typed, hold=self.hold, delay=self.delay
         )
 
-    def _presses(self, context: StepContext) -> Sequence[KeyPress]:
-        if self.text is None:
-            keys = self.keys or [self.key or ""]
-            return [parse_chord(key) for key in keys]
+    def _typed(self, context: StepContext, text: str) -> Typed:
         layout = self.layout or context.machine().facts.get("layout", "us")
         try:
-            return type_text(self.text, layout)
+            return plan_typing(text, layout)
         except ValueError as error:  # planning could not see what a template gave
             raise PlatformError(
                 str(error), hint="see what the template in 'text' gave"
@@ -90,8 +96,10 @@ class SendKeyboard(InputAction):
     def troubles(
         cls, fields: Mapping[str, Json], settings: Any | None
     ) -> Iterator[str]:
-        """Find text that the machine's layout cannot type."""
+        """Find text that the machine's layout cannot type, and keys it has none for."""
         yield from exactly_one(fields, "text", "key", "keys")
+        chords = [fields.get("key"), *_items(fields.get("keys"))]
+        yield from _undeliverable(chords, settings)
         yield from only_with(fields, "layout", "text")
         text, layout = fields.get("text"), fields.get("layout")
         if layout is None and settings is not None:
@@ -102,9 +110,11 @@ class SendKeyboard(InputAction):
             return
         try:
             # Of a text that is not known yet, only the layout can be wrong.
-            type_text("" if templated(text) else text, layout)
+            typed = plan_typing("" if templated(text) else text, layout)
         except ValueError as error:
             yield str(error)
+            return
+        yield from _lacking(typed.presses, settings)
 
     @classmethod
     def title_of(cls, fields: Mapping[str, Json]) -> str:
@@ -114,6 +124,36 @@ class SendKeyboard(InputAction):
         text = fields.get("text")
         typed = None if text is None else repr(text)
         return titled("send_keyboard", typed or fields.get("key") or shown)
+
+
+def _items(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+def _undeliverable(chords: Iterable[Json], settings: Any | None) -> Iterator[str]:
+    """Yield what is wrong with keys that are known before anything runs."""
+    for chord in chords:
+        if isinstance(chord, int):
+            chord = str(chord)  # noqa: PLW2901 - as the field itself does
+        if not isinstance(chord, str) or templated(chord):
+            continue
+        try:
+            press = parse_chord(chord)
+        except ValueError:
+            continue  # the field itself says so
+        yield from _lacking([press], settings)
+
+
+def _lacking(presses: Iterable[KeyPress], settings: Any | None) -> Iterator[str]:
+    """Yield which keys the machine's keyboard has no code for."""
+    keyboard = getattr(settings, "keyboard", None)
+    if keyboard not in KEYBOARDS:
+        return
+    lacking = undeliverable(keyboard) & {key for press in presses for key in press.keys}
+    for key in sorted(lacking):
+        can = [name for name in KEYBOARDS if key not in undeliverable(name)]
+        remedy = f"; 'keyboard: {can[0]}' has" if can else ""
+        yield f"a {keyboard} keyboard has no key {key!r}{remedy}"
 
 
 KINDS = (SendKey, SendKeyboard)

@@ -11,10 +11,11 @@ from pydantic import Field
 
 from vmsuite.model import Json
 from vmsuite.ports import Input, KeyPress, Observer, PointerEvent, StepContext
-from vmsuite_plugins.input.loop.keyboard import Typed, type_closed
+from vmsuite_plugins.input.loop.keyboard import Outcome, type_closed
 from vmsuite_plugins.input.loop.loop import PATIENCE, Loop
 from vmsuite_plugins.input.loop.neutral import neutral
 from vmsuite_plugins.input.loop.pointer import ClosedPointer
+from vmsuite_plugins.input.typed import Typed
 from vmsuite_plugins.steps.virtualization.action import VirtualizationAction
 
 Point = Callable[[Sequence[PointerEvent]], Awaitable[None]]
@@ -50,17 +51,17 @@ class InputAction(VirtualizationAction):
         context: StepContext,
         presses: Sequence[KeyPress],
         *,
-        text: str | None = None,
+        typed: Typed | None = None,
         hold: float = 0.0,
         delay: float = 0.0,
     ) -> Json:
         """Press keys, verified or blind; return what to capture.
 
-        ``text`` is what they are to come to. Raises InputLost if they were to be
-        verified and did not arrive as sent.
+        ``typed`` is the text that they type, if they do. Raises InputLost if they were
+        to be verified and did not arrive as sent.
         """
         if self.verify:
-            return await _press_verified(context, presses, text, hold, delay)
+            return await _press_verified(context, presses, typed, hold, delay)
         self._admit_blind(context)
         keyboard = context.capability(Input)
         if not delay:
@@ -110,7 +111,7 @@ class InputAction(VirtualizationAction):
 async def _press_verified(
     context: StepContext,
     presses: Sequence[KeyPress],
-    text: str | None,
+    text: Typed | None,
     hold: float,
     delay: float,
 ) -> Json:
@@ -129,7 +130,7 @@ async def _press_verified(
                 text=text,
                 hold=hold,
                 delay=delay,
-                secret=text is not None and context.mask(text) != text,
+                secret=text is not None and context.mask(text.text) != text.text,
             )
         finally:
             observer.log.judged = observer.log.mark()
@@ -149,7 +150,7 @@ async def _press_verified(
     }
 
 
-def _told(typed: Typed) -> str:
+def _told(typed: Outcome) -> str:
     layers = " and ".join(typed.verdict.layers)
     differences = len(typed.verdict.differences)
     sent = typed.verdict.sent

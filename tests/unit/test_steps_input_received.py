@@ -1,0 +1,152 @@
+"""``input_received``: input that others sent is compared with what arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmsuite.errors import InputLost, PlatformError, Unreachable
+from vmsuite.kinds import Judgement
+from vmsuite.ports import KeyPress, PointerEvent
+from vmsuite.testing.context import FakeContext, condition_of, perform
+from vmsuite.testing.fake import FakeMachine
+from vmsuite.testing.fake.settings import FakeSettings
+from vmsuite.testing.trial import on_fake
+from vmsuite_plugins.input.text import type_text
+from vmsuite_plugins.steps.conditions.input_received import InputReceived
+from vmsuite_plugins.steps.virtualization.keyboard import SendKey
+
+
+async def judge(context: FakeContext, fields: dict[str, Any]) -> Judgement:
+    judgement = await context.judge(condition_of(InputReceived, **fields))
+    assert isinstance(judgement, Judgement)
+    return judgement
+
+
+def looked(
+    folder: Path,
+    fields: dict[str, Any],
+    presses: Sequence[KeyPress] = (),
+    pointer: Sequence[PointerEvent] = (),
+    **settings: Any,
+) -> Judgement:
+    """Let somebody else type and click, then look once."""
+
+    async def story(context: FakeContext, machine: FakeMachine) -> Judgement:
+        await machine.input.press(presses)
+        await machine.input.point(pointer)
+        return await judge(context, fields)
+
+    return on_fake(folder, story, settings)
+
+
+HELLO = type_text("Hello 1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "holds"),
+    [
+        ({"text": "Hello 1"}, True),
+        ({"text": "Hello"}, False),
+        ({"text": "ello", "exact": False}, True),
+        ({"text": "elo", "exact": False}, False),
+        ({"keys": ["shift+h", "e", "l", "l", "o", "spc", "1"]}, True),
+        ({"keys": ["shift+h", "e", "l", "o", "spc", "1"]}, False),
+        ({"keys": ["l", "l"], "exact": False}, True),
+        ({"keys": ["l", "e"], "exact": False}, False),
+    ],
+)
+def test_what_others_typed_is_compared(
+    tmp_path: Path, fields: dict[str, Any], holds: bool
+) -> None:
+    judgement = looked(tmp_path, fields, HELLO)
+    assert judgement.holds is holds
+    assert "'Hello 1'" in judgement.saw or "8 keys: shift h e l" in judgement.saw
+
+
+@pytest.mark.parametrize("fault", ["loses", "doubles", "swaps"])
+def test_a_key_that_is_lost_doubled_or_swapped_does_not_pass(
+    tmp_path: Path, fault: str
+) -> None:
+    for layer in ("kernel", "browser"):
+        told = {"browser": True, "faulty": layer, fault: [5]}
+        keys = {"keys": ["shift+h", "e", "l", "l", "o", "spc", "1"]}
+        assert not looked(tmp_path, keys, HELLO, input=told)
+
+
+def test_each_layer_can_be_asked_alone(tmp_path: Path) -> None:
+    told = {"browser": True, "faulty": "browser", "loses": [5, 6]}
+    for layer, holds in (("kernel", True), ("browser", False)):
+        fields = {"text": "Hello 1", "layer": layer}
+        assert looked(tmp_path, fields, HELLO, input=told).holds is holds
+
+
+def test_a_layer_that_nobody_observes_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(PlatformError, match="nothing observes the guest's browser"):
+        looked(tmp_path, {"text": "a", "layer": "browser"})
+
+
+def test_nothing_typed_is_told(tmp_path: Path) -> None:
+    assert looked(tmp_path, {"text": "a"}).saw == "the guest's kernel got no text"
+    assert looked(tmp_path, {"keys": ["a"]}).saw == "the guest's kernel got no keys"
+
+
+def test_what_held_once_does_not_hold_again(tmp_path: Path) -> None:
+    """And what a step verified as its own is nobody else's."""
+
+    async def story(context: FakeContext, machine: FakeMachine) -> None:
+        await machine.input.press([KeyPress(("a",))])
+        assert await judge(context, {"text": "a"})
+        assert not await judge(context, {"text": "a"})
+        await machine.input.press([KeyPress(("b",))])
+        assert await judge(context, {"text": "b"})
+        await perform(SendKey, context, {"key": "c", "verify": True})
+        assert not await judge(context, {"text": "c"})
+
+    on_fake(tmp_path, story)
+
+
+CLICK = [PointerEvent("move", 0.5, 0.25), PointerEvent("down"), PointerEvent("up")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "holds"),
+    [
+        ({"x": "50%", "y": "25%"}, True),
+        ({"x": "50%", "y": "25%", "button": "left"}, True),
+        ({"x": 512, "y": 192, "button": "left"}, True),
+        ({"x": "50%", "y": "25%", "button": "right"}, False),
+        ({"x": "50%", "y": "25%", "button": "left", "clicks": 2}, False),
+        ({"x": "60%", "y": "25%", "button": "left"}, False),
+        ({"x": "60%", "y": "25%"}, False),
+    ],
+)
+def test_where_others_clicked_is_compared(
+    tmp_path: Path, wanted: dict[str, Any], holds: bool
+) -> None:
+    judgement = looked(tmp_path, {"pointer": wanted}, pointer=CLICK)
+    assert judgement.holds is holds
+    assert "the pointer at 50.0%, 25.0%" in judgement.saw
+
+
+@pytest.mark.parametrize(
+    ("blow", "error"),
+    [("gone", Unreachable), ("overflow", Unreachable), ("reset", InputLost)],
+)
+def test_what_nobody_can_know_is_not_judged(
+    tmp_path: Path, blow: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        looked(tmp_path, {"text": "Hello 1"}, HELLO, input={"blows": {4: blow}})
+
+
+def test_planning_finds_what_cannot_be_received() -> None:
+    settings = FakeSettings()
+    assert "exactly one of" in next(iter(InputReceived.troubles({}, settings)))
+    (found,) = InputReceived.troubles({"text": "π"}, settings)
+    assert "has no key for 'π'" in found
+    fields = {"text": "π", "layout": "gr"}
+    assert not list(InputReceived.troubles(fields, settings))
