@@ -12,7 +12,7 @@ from vmsuite.keys import KEYS
 from vmsuite.ports import BROWSER, InputSeen, KeyPress
 from vmsuite_plugins.input.loop.loop import Loop
 from vmsuite_plugins.input.loop.neutral import release_held
-from vmsuite_plugins.input.loop.news import check_news
+from vmsuite_plugins.input.loop.news import check_news, check_restart
 from vmsuite_plugins.input.loop.strokes import Stroke, strokes_of
 from vmsuite_plugins.input.loop.track import Track
 from vmsuite_plugins.input.loop.verdict import Verdict, judge
@@ -68,6 +68,10 @@ async def type_closed(
     began = time.monotonic()
     try:
         await typing.run()
+    except Unreachable:
+        await typing.let_go()
+        await check_restart(loop.observer.log, typing.mark, typing.progress)
+        raise
     finally:
         await typing.let_go()
     verdict = judge(typing.tracks, presses, text=text, got=typing.text, secret=secret)
@@ -98,7 +102,8 @@ class _Typing:
         self._observer = observer
         self._strokes = strokes
         self._patience = loop.patience
-        self._mark = observer.log.mark()
+        self.mark = observer.log.mark()
+        """What was seen before it is accounted for."""
         self._room = [keyboard.room(stroke.event) for stroke in strokes]
         # The lowest layer knows best what the device's queue still holds.
         self._first = self.tracks[armed.layers[0]]
@@ -199,16 +204,16 @@ class _Typing:
     def _read(self) -> bool:
         """Account for what was seen since; return whether any of it was ours."""
         log = self._observer.log
-        if log.dropped(self._mark):
+        if log.dropped(self.mark):
             raise Unreachable("more input was seen at once than can be remembered")
-        news = log.since(self._mark)
-        self._mark += len(news)
+        news = log.since(self.mark)
+        self.mark += len(news)
         ours = False
         for seen in news:
             if seen.kind == "text":
                 self._text.append(seen.symbol)
             elif seen.kind != "key":
-                check_news(seen, self._progress)
+                check_news(seen, self.progress)
             elif seen.layer in self.tracks:
                 ours = self._take(self.tracks[seen.layer], seen) or ours
         return ours
@@ -234,7 +239,7 @@ class _Typing:
         while True:
             try:
                 async with asyncio.timeout(self._patience):
-                    await self._observer.log.more(self._mark)
+                    await self._observer.log.more(self.mark)
             except TimeoutError:
                 await self._observer.settle()
                 if self._read():
@@ -245,7 +250,8 @@ class _Typing:
             if self._read():
                 return True
 
-    def _progress(self) -> str:
+    def progress(self) -> str:
+        """Say how far it came."""
         return f"{self._first.next} of {len(self._strokes)} key events had arrived"
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from vmsuite.errors import InputLost, Unreachable
-from vmsuite.ports import InputSeen
+from vmsuite.ports import InputLog, InputSeen
+
+_RESTARTS_WITHIN = 2.0
+"""Seconds between the end of a guest's programs and its restart, when it reboots."""
 
 
 def check_news(seen: InputSeen, progress: Callable[[], str]) -> None:
@@ -32,3 +36,21 @@ def check_news(seen: InputSeen, progress: Callable[[], str]) -> None:
             f"more itself; that says nothing of the keys: {progress()}",
             hint="is something else in the guest flooding its input devices?",
         )
+
+
+async def check_restart(log: InputLog, mark: int, progress: Callable[[], str]) -> None:
+    """Wait a moment for the news that what is gone went because the guest restarts.
+
+    Raises InputLost if so: an agent ends before its guest does.
+    """
+    try:
+        async with asyncio.timeout(_RESTARTS_WITHIN):
+            while True:
+                news = log.since(mark)
+                mark += len(news)
+                for seen in news:
+                    if seen.kind == "restarted":
+                        check_news(seen, progress)
+                await log.more(mark)
+    except TimeoutError:
+        return
