@@ -174,7 +174,7 @@ def story(devtools: str, folder: Path, tell: Callable[[Lab], Awaitable[None]]) -
         notes: list[str] = []
         server = AgentServer(
             new_token(),
-            folder=folder,
+            web=folder / "web",
             sink=seen.extend,
             note=notes.append,
             patience=LIMIT,

@@ -79,7 +79,7 @@ def story(folder: Path, tell: Callable[[Lab], Awaitable[None]], **settings: Any)
         lab = Lab(new_token())
         lab.server = server = AgentServer(
             lab.token,
-            folder=folder,
+            web=folder / "web",
             sink=lab.sink,
             note=lab.notes.append,
             **{"patience": LIMIT, **settings},

@@ -125,6 +125,8 @@ class GuestImage:
     serial_prompt: str = ""
     """What the serial shell prints when it waits for a command, as a regex."""
     boot_timeout: float = 60.0
+    agents: tuple[str, ...] = ()
+    """Which agents it calls the host with, by network: see the driver's ``agents``."""
     facts: Mapping[str, str] = field(default_factory=dict)
 
 

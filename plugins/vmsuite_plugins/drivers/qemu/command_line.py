@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmsuite_plugins.drivers.qemu.agent_door import AgentDoor
+
 AGENT = "org.qemu.guest_agent.0"
 AGENT_ID = "agent"
 NATIVE = "org.vmsuite.agent.0"
@@ -75,6 +77,8 @@ class Blueprint:
     """Unix sockets by channel name."""
     agent: bool = True
     """Whether there are ports for guest agents: QEMU's and our own."""
+    door: AgentDoor | None = None
+    """The guest's way to what serves its agents by network."""
     qemu_args: tuple[str, ...] = ()
 
     @property
@@ -120,6 +124,7 @@ def command_line(machine: Blueprint, connections: Connections) -> list[str]:
         *_channels(machine, connections),
         *_input_and_screen(machine),
         *_network(machine),
+        *(machine.door.options() if machine.door is not None else ()),
         *machine.qemu_args,
     ]
 
@@ -232,5 +237,6 @@ def _network(machine: Blueprint) -> Iterator[str]:
     restrict = "on" if machine.network == "isolated" else "off"
     # Port 0: the kernel gives each forward a port that is surely free.
     forwards = "".join(f",hostfwd=tcp:127.0.0.1:0-:{port}" for port in machine.forwards)
-    yield from ("-netdev", f"user,id={CARD},restrict={restrict}{forwards}")
+    agents = "" if machine.door is None else machine.door.forwards()
+    yield from ("-netdev", f"user,id={CARD},restrict={restrict}{forwards}{agents}")
     yield from ("-device", f"virtio-net-pci,netdev={CARD},id={CARD}-card,romfile=")

@@ -14,13 +14,14 @@ from contextlib import ExitStack
 from typing import Any, TypeVar, cast
 
 from vmsuite.errors import MachineLost, PlatformError, Unreachable, Unsupported
-from vmsuite.events import CommandSent
+from vmsuite.events import CommandSent, LogLine
 from vmsuite.model import Json
 from vmsuite.ports import InputLog, MachineContext, Observer
 from vmsuite.processes import Exit
 from vmsuite_plugins.drivers.qemu.audit import masked
 from vmsuite_plugins.drivers.qemu.command_line import AGENT_ID, NATIVE_ID, Blueprint
 from vmsuite_plugins.drivers.qemu.fate import Fate
+from vmsuite_plugins.drivers.qemu.guest_agents import GuestAgents
 from vmsuite_plugins.drivers.qemu.life import Life
 from vmsuite_plugins.drivers.qemu.observing import observe, restarted
 from vmsuite_plugins.drivers.qemu.readiness import await_ready
@@ -61,6 +62,12 @@ class QemuMachine:
         self.clock_breaks = 0
         """How often the guest's clock stood still or began anew."""
         """What was seen of its input from within, in all its lives."""
+        self.agents = GuestAgents(
+            self.name,
+            sink=self.input_log.add,
+            note=lambda text: context.emit(LogLine(text=text, source=self.name)),
+            patience=_PATIENCE * context.timeout_factor,
+        )
         self.serial = SerialShell(self.console, self._type, self.keep)
         self._fate = Fate(
             self.name, plan.crash_patterns, keep=self.keep, told=self.serial.forget
@@ -151,6 +158,7 @@ class QemuMachine:
 
     async def begin(self, blueprint: Blueprint) -> Life:
         """Start QEMU with this blueprint of the machine; the guest stands still."""
+        await self.agents.begin(blueprint.door)
         life = Life(
             blueprint,
             environment=self.context.environment,
@@ -214,6 +222,7 @@ class QemuMachine:
             self._asked_off = True
             await self._life.end()
             self._life = None
+        await self.agents.close()
         tasks = {*self._tasks, *([self._boot] if self._boot else [])}
         for task in tasks:
             task.cancel()
@@ -359,6 +368,7 @@ class QemuMachine:
                 self.input_log.add([restarted("the guest restarted")])
                 self._life.agent.opened(False)
                 self._life.native.opened(False)
+                self.agents.restarted()
                 self.serial.forget("the guest restarted")
                 by_guest = bool(data.get("guest"))
                 trouble = self.restarts.restarted(by_guest=by_guest)

@@ -12,11 +12,13 @@ from vmsuite.model import MachineSpec
 from vmsuite.ports import GuestImage, MachineContext
 from vmsuite.processes import find_program
 from vmsuite_plugins.drivers.qemu.accelerator import Accelerators
+from vmsuite_plugins.drivers.qemu.agent_door import AgentDoor
 from vmsuite_plugins.drivers.qemu.command_line import Blueprint
 from vmsuite_plugins.drivers.qemu.firmware import REMEDY, Firmware, find_uefi
 from vmsuite_plugins.drivers.qemu.overlays import inspect
 from vmsuite_plugins.drivers.qemu.own_files import OwnFiles
 from vmsuite_plugins.drivers.qemu.settings import QemuSettings
+from vmsuite_plugins.protocols.agent_server.tokens import new_token
 
 BINARY = "qemu-system-x86_64"
 INSTALL = "apt-get install qemu-system-x86"
@@ -187,7 +189,20 @@ def _blueprint(
             for number, name in enumerate(dict.fromkeys(settings.channels))
         },
         agent=settings.shell != "serial",
+        door=_door(settings, image, runtime_dir),
         qemu_args=settings.qemu_args,
+    )
+
+
+def _door(
+    settings: QemuSettings, image: GuestImage | None, runtime_dir: Path
+) -> AgentDoor | None:
+    wanted = image.agents if image and settings.network != "none" else ()
+    kinds: tuple[str, ...] = wanted if settings.agents is None else settings.agents
+    if not kinds:
+        return None
+    return AgentDoor(
+        folder=runtime_dir / "agents", kinds=frozenset(kinds), token=new_token()
     )
 
 

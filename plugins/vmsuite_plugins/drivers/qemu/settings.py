@@ -132,6 +132,15 @@ class QemuSettings(BaseModel):
             "host's loopback: {{ machine.forward(7) }}."
         ),
     ] = ()
+    agents: Annotated[
+        tuple[Literal["web", "tcp", "verifier"], ...] | None,
+        Field(
+            description="Agents that the guest may call this program with, by network: "
+            "web (the page that shows and tells what input its browser gets), tcp (the "
+            "native agent where it has no channel), verifier (agents of the older "
+            "format, which know no token). Default: as the guest's recipe says."
+        ),
+    ] = None
     channels: Annotated[
         tuple[Channel, ...],
         Field(
@@ -194,6 +203,8 @@ class QemuSettings(BaseModel):
             raise ValueError("initrd needs a kernel")
         if self.network == "none" and self.forwards:
             raise ValueError("forwards need a network, and network is none")
+        if self.network == "none" and self.agents:
+            raise ValueError("agents call by network, and network is none")
         return self
 
     @property

@@ -33,7 +33,7 @@ MODULES = (
     *("bochs", "virtio_gpu", "pvpanic_mmio", "pvpanic_pci"),
     *("isofs", "ext4", "crc32c_generic", "vfat", "nls_ascii", "nls_cp437", "loop"),
     *("overlay", "9p", "9pnet_virtio", "vmw_vsock_virtio_transport"),
-    *("efivarfs", "virtio_balloon"),
+    *("efivarfs", "virtio_balloon", "qemu_fw_cfg"),
 )
 """Modules that are there; what a machine's devices ask for is loaded at boot."""
 

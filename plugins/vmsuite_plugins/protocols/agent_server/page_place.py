@@ -90,7 +90,8 @@ class PagePlace:
         """Return why a page cannot have the place now, None if it can."""
         line = self.line
         others = line is not None and line.record.hello.session != hello.session
-        if line is not None and others and line.heard + self.silent_after > time.monotonic():
+        lately = time.monotonic() - self.silent_after
+        if line is not None and others and line.heard > lately:
             return REFUSED, "another page observes this machine"
         if token != OWN and not self._tokens.claim(hello.session):
             return USED_UP, "this address was used up by another page"

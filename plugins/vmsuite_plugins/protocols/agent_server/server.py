@@ -11,13 +11,13 @@ from vmsuite_plugins.protocols.agent_server.web_server import WebServer
 
 
 class AgentServer:
-    """Listens in ``folder``, which is private, and at the host's loopback."""
+    """Listens for the web agent, at its socket and the host's loopback, if wanted."""
 
     def __init__(
         self,
         token: str,
         *,
-        folder: Path,
+        web: Path | None,
         sink: Sink,
         note: Note,
         patience: float = 10.0,
@@ -25,11 +25,12 @@ class AgentServer:
         self._tokens = Tokens(token)
         self.web = WebAgent(sink, self._tokens, note=note, patience=patience)
         self._server = WebServer(self._tokens, note=note, page=self.web.place.serve)
-        self._folder = folder
+        self._web = web
 
     async def open(self) -> None:
         """Listen. Raises OSError."""
-        self.web.url = await self._server.open(self._folder / "web")
+        if self._web is not None:
+            self.web.url = await self._server.open(self._web)
 
     def begin(self, inherited: str = "") -> None:
         """Learn that the guest is another now; see ``WebAgent``."""

@@ -49,9 +49,12 @@ def furnish_fork(
 
     Raises PlatformError if there is no room.
     """
-    variables = template.variables
+    variables, door = template.variables, blueprint.door
+    if door is not None:
+        door = replace(door, inherited=template.saved.agents_token)
     return replace(
         blueprint,
+        door=door,
         overlays=tuple(files.overlay(_opened(disk)) for disk in template.disks),
         backing=template.disks,
         firmware_variables=None if variables is None else files.copy(_path(variables)),

@@ -64,6 +64,7 @@ def _command_line(blueprint: Blueprint) -> list[str]:
         ram=None,
         incoming=None,
         channels=dict.fromkeys(blueprint.channels, Path()),
+        door=None if blueprint.door is None else blueprint.door.anybodys(),
     )
     return command_line(same, Connections(monitor=0, console=0, agent=0, native=0))
 

@@ -64,6 +64,7 @@ async def save(machine: QemuMachine, files: MemoryFiles) -> Saved:
         native=life.native.present,
         facts={key: machine.facts[key] for key in _LEARNED if key in machine.facts},
         console=machine.console.text(limit=_CONSOLE),
+        agents_token="" if life.blueprint.door is None else life.blueprint.door.token,
     )
     await save_state(machine, files.state, (WITHOUT_MEMORY,))
     return saved

@@ -100,6 +100,8 @@ class TemplateStore:
                 "files": sums,
                 "made": time.time(),
             }
+            # It may hold a token.
+            (making / _MANIFEST).touch(mode=0o600)
             (making / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
             (making / _USED).touch()
             final = self.folder / template.digest

@@ -23,6 +23,8 @@ class Saved:
     """What was learned of the guest."""
     console: str = ""
     """The end of what its serial console said: forks have said it, too."""
+    agents_token: str = field(default="", repr=False)
+    """What a page in its memory knows as its machine's token."""
     fork_memory: int = 0
     """Bytes that a fork, just after it answered, had for itself; 0: not measured."""
 
