@@ -18,9 +18,9 @@ class Typed:
     no key makes in two characters, such as e and an accent, is one (NFC)."""
     presses: tuple[KeyPress, ...]
     places: tuple[int, ...]
-    """Of each press, the place in ``text`` of the character it is pressed for; dead
-    keys and switches of the layout's group are pressed for the next character, the
-    last switch back is for none: its place is the length of the text."""
+    """Of each press, the place in ``text`` of the character it is pressed for. Dead
+    keys, locks and switches of the layout's group are pressed for the character that
+    comes next; those at the end are for none: theirs is the length of the text."""
 
     def arriving(self) -> Iterator[str]:
         """Yield for each press what it adds to the text; nothing for a dead key."""
@@ -32,7 +32,7 @@ class Typed:
         """Return what a press is for, by its number: ``character 7 'é' (U+00E9 …)``."""
         place = self.places[press]
         if place == len(self.text):
-            return "switching back to the layout's first group"
+            return "leaving the keyboard as it was"
         return f"character {place + 1} {described(self.text[place])}"
 
 

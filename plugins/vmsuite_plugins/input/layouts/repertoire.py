@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from vmsuite_plugins.input.layouts.compose import Compositions
-from vmsuite_plugins.input.layouts.keymap import Explored, Way
+from vmsuite_plugins.input.layouts.keymap import Explored
+from vmsuite_plugins.input.layouts.probe import Way
 
 # What a sequence costs beside its presses: keys alone or with modifiers go first.
 _DEAD_KEY = 10
@@ -26,7 +27,7 @@ class Repertoire:
         compositions: Callable[[], Compositions],
         to_text: Callable[[int], str | None],
     ) -> None:
-        self._syms = explored.syms
+        self._keys = explored
         self._compositions = compositions
         self._to_text = to_text
         self._groups = [
@@ -35,8 +36,9 @@ class Repertoire:
             if group == 0
             or {(0, group), (group, 0)} <= explored.switches.keys()  # there and back
         ]
-        self._direct = [self._read_keys(syms) for syms in self._syms]
+        self._direct = [self._read_keys(syms) for syms in explored.syms]
         self._composed: list[dict[str, Way]] = []
+        self._detours: list[dict[str, Way]] = []
         self._ways: dict[str, Ways] = {}
 
     def ways(self, text: str) -> Ways:
@@ -52,6 +54,7 @@ class Repertoire:
         for group in self._groups:
             texts.update(self._direct[group])
             texts.update(self._sequences(group))
+            texts.update(self._roundabout(group))
         return iter(texts)
 
     def _find(self, text: str) -> Iterator[Way | None]:
@@ -64,7 +67,7 @@ class Repertoire:
                 other = self._sequences(group).get(text)
                 if way is None or (other is not None and other.cost < way.cost):
                     way = other
-            yield way
+            yield way or self._roundabout(group).get(text)
 
     def _read_keys(self, syms: Mapping[int, Way]) -> dict[str, Way]:
         """Return what keys type alone or with modifiers."""
@@ -78,20 +81,32 @@ class Repertoire:
 
     def _sequences(self, group: int) -> Mapping[str, Way]:
         if not self._composed:
-            self._composed = [self._read_sequences(syms) for syms in self._syms]
+            self._composed = [
+                self._read_sequences(syms, quiet)
+                for syms, quiet in zip(self._keys.syms, self._keys.quiet, strict=True)
+            ]
         return self._composed[group]
 
-    def _read_sequences(self, syms: Mapping[int, Way]) -> dict[str, Way]:
+    def _roundabout(self, group: int) -> Mapping[str, Way]:
+        if not self._detours:
+            groups = range(len(self._direct))
+            self._detours = [self._read_keys(self._keys.detours(g)) for g in groups]
+        return self._detours[group]
+
+    def _read_sequences(
+        self, syms: Mapping[int, Way], quiet: Mapping[int, Way]
+    ) -> dict[str, Way]:
         """Return what dead keys and compose sequences type within one group."""
         found: dict[str, Way] = {}
         for keys, text in self._compositions().made.items():
-            ways = [syms[key] for key in keys if key in syms]
-            if len(ways) != len(keys):
+            if keys[0] not in syms or not quiet.keys() >= set(keys[1:]):
                 continue
+            ways = [syms[keys[0]], *(quiet[key] for key in keys[1:])]
             cost = _COMPOSE_KEY if keys[0] == _MULTI_KEY else _DEAD_KEY
             cost += sum(way.cost for way in ways)
-            presses = tuple(press for way in ways for press in way.presses)
-            _keep_cheapest(found, text, Way(cost, presses))
+            if text not in found or cost < found[text].cost:
+                presses = tuple(press for way in ways for press in way.presses)
+                found[text] = Way(cost, presses)
         return found
 
 

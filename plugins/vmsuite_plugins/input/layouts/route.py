@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from vmsuite_plugins.input.layouts.keymap import Way
+from vmsuite_plugins.input.layouts.probe import Way
 
 # One switch less is worth more than all that easier keys could save.
 _SWITCH = 1_000_000

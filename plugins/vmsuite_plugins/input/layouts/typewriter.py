@@ -50,29 +50,32 @@ class Typewriter:
         places: list[int] = []
         place = current = 0
 
-        def press(pressed: Sequence[KeyPress]) -> None:
+        def press(pressed: Sequence[KeyPress], *, for_place: int) -> None:
             presses.extend(pressed)
-            places.extend([place] * len(pressed))
+            places.extend([for_place] * len(pressed))
 
         for group, run in self._runs(units):
             if group != current:
-                press(self._switches[current, group].presses)
+                press(self._switches[current, group].presses, for_place=place)
             current = group
-            ways = {unit: self._presses(unit, group) for unit in set(run)}
+            ways = {unit: self._way(unit, group) for unit in set(run)}
             for unit in run:
-                press(ways[unit])
+                way = ways[unit]
+                until = len(way.presses) - way.after
+                press(way.presses[:until], for_place=place)
                 place += len(unit)
+                press(way.presses[until:], for_place=place)
         if current:
-            press(self._switches[current, 0].presses)
+            press(self._switches[current, 0].presses, for_place=place)
         return Typed(text="".join(units), presses=tuple(presses), places=tuple(places))
 
-    def _presses(self, unit: str, group: int) -> Sequence[KeyPress]:
+    def _way(self, unit: str, group: int) -> Way:
         way = self.repertoire.ways(unit)[group]
         if way is None:
             raise AssertionError(
                 f"group {group} cannot type {unit!r}, yet it is chosen"
             )
-        return way.presses
+        return way
 
     # --- what is typed at once ----------------------------------------------------
 
