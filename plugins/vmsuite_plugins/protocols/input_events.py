@@ -24,8 +24,6 @@ BUTTONS = frozenset(
 _LONGER_WITH_ALT = frozenset({"print", "sysrq"})
 """While AltGr is held, it is let go of and pressed again around these."""
 
-_USB_PREFIXED = {(0xE0,): 2, (0xE1,): 3}
-
 
 def key_event(key: str, down: bool) -> Json:
     """Return one press or release of a key (QKeyCode)."""
@@ -44,19 +42,13 @@ def releases(keys: Sequence[str]) -> list[Json]:
 
 
 def ps2_bytes(key: str) -> int:
-    """Return how many bytes one press or release takes in a PS/2 queue, at most."""
+    """Return how many bytes one press or release takes in a PS/2 queue, at most.
+
+    In a USB keyboard's queue it takes as many scan codes, or fewer.
+    """
     if key in _LONGER_WITH_ALT:
         return 5
     return len(KEYS[key].set1) if key in KEYS else 1
-
-
-def usb_slots(key: str) -> int:
-    """Return how many slots one press or release takes in a USB keyboard's queue.
-
-    QEMU puts scan codes there, and takes one each time that the guest asks.
-    """
-    first = KEYS[key].set1[:1] if key in KEYS else ()
-    return _USB_PREFIXED.get(first, 1)
 
 
 def pointer_events(event: PointerEvent) -> list[list[Json]]:

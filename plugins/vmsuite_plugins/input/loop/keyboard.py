@@ -174,7 +174,10 @@ class _Typing:
             if count and self._strokes[number].pause:
                 break
             count += 1
-        return max(count, 0)
+        left = len(self._strokes) - self._sent
+        while 0 < count < left and self._strokes[self._sent + count].joined:
+            count += 1
+        return count
 
     async def _inject(self, count: int) -> None:
         strokes = self._strokes[self._sent : self._sent + count]

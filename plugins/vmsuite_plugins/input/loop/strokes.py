@@ -6,7 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vmsuite.errors import CheckFailed
-from vmsuite.keys import arrival
+from vmsuite.keys import (
+    KEYS,
+    RELEASED_AT_ONCE,
+    arrival,
+    is_magic_sysrq,
+    key_of_evdev,
+    undeliverable,
+)
 from vmsuite.ports import KeyEvent, KeyPress
 
 
@@ -21,6 +28,8 @@ class Stroke:
     """Which of the presses it belongs to, from 0."""
     pause: float
     """Seconds to wait before it, once all before it has arrived."""
+    joined: bool = False
+    """Whether it arrives with the one before it, and has to go out with that."""
 
     @property
     def name(self) -> str:
@@ -34,7 +43,7 @@ def strokes_of(
     """Return the strokes of some presses, in order.
 
     ``hold`` is how long each press is held, ``delay`` the pause between two (seconds).
-    Raises CheckFailed for a key that such a keyboard cannot deliver.
+    Raises CheckFailed for a key that such a keyboard cannot deliver, or Linux keeps.
     """
     return [
         stroke
@@ -46,23 +55,32 @@ def strokes_of(
 def _strokes(
     press: KeyPress, number: int, keyboard: str, hold: float, delay: float
 ) -> Iterator[Stroke]:
+    if is_magic_sysrq(press.keys):
+        raise CheckFailed(
+            f"{'+'.join(press.keys)} is for Linux itself, no observer gets it as sent",
+            hint="send it with 'verify: false', and verify what comes of it",
+        )
     codes = {key: _code(key, keyboard) for key in press.keys}
+    at_once = RELEASED_AT_ONCE[keyboard]
     for place, key in enumerate(press.keys):
         pause = delay if place == 0 else 0.0
         yield Stroke(KeyEvent(key, True), codes[key], number, pause)
-    for place, key in enumerate(reversed(press.keys)):
+        if key in at_once:
+            yield Stroke(KeyEvent(key, False), codes[key], number, 0.0, joined=True)
+    releases = [key for key in reversed(press.keys) if key not in at_once]
+    for place, key in enumerate(releases):
         pause = hold if place == 0 else 0.0
         yield Stroke(KeyEvent(key, False), codes[key], number, pause)
 
 
 def _code(key: str, keyboard: str) -> int:
-    try:
-        code = arrival(key, keyboard)
-    except KeyError:
-        raise CheckFailed(f"no keyboard has a key {key!r}") from None
-    if code is None:
+    if key not in KEYS:
+        raise CheckFailed(f"no keyboard has a key {key!r}")
+    code = arrival(key, keyboard)
+    if code is None or key in undeliverable(keyboard):
+        other = "" if code is None else f", and sends {key_of_evdev(code)!r} for it"
         raise CheckFailed(
-            f"a {keyboard} keyboard has no key {key!r}",
+            f"a {keyboard} keyboard has no key {key!r}{other}",
             hint="give the machine another 'keyboard:', such as virtio",
         )
     return code

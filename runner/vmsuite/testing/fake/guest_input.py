@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmsuite.keys import KEYS, arrival
+from vmsuite.keys import KEYS, RELEASED_AT_ONCE, arrival
 from vmsuite.ports import (
     KERNEL,
     GuestDevice,
@@ -89,8 +89,8 @@ class GuestKernel:
         if isinstance(event, KeyEvent):
             code = arrival(event.key, self._kind)
             if self.plugged and code is not None:
-                down = int(event.down)
-                yield InputSeen(KERNEL, "key", code, down, device=self.keyboard)
+                for value in self._values(event):
+                    yield InputSeen(KERNEL, "key", code, value, device=self.keyboard)
         elif event.kind == "move":
             x, y = (
                 round(min(max(at + off, 0.0), 1.0) * _FINEST) / _FINEST
@@ -105,6 +105,11 @@ class GuestKernel:
         else:
             code, down = BUTTONS[event.button], int(event.kind == "down")
             yield InputSeen(KERNEL, "button", code, down, device=self._pointer)
+
+    def _values(self, event: KeyEvent) -> tuple[int, ...]:
+        if event.key in RELEASED_AT_ONCE[self._kind]:
+            return (1, 0) if event.down else ()
+        return (int(event.down),)
 
     def takes(self, seen: InputSeen, *, forced: bool) -> InputSeen | None:
         """Note what a device reports; return what becomes of it, None if nothing."""
