@@ -17,6 +17,7 @@ from vmsuite.testing.contracts import (
     InputContract,
     ObserverContract,
     PointerObserverContract,
+    RestartObserverContract,
     Stand,
     standing,
 )
@@ -84,6 +85,10 @@ class TestFakeObserver(ObserverContract):
     async def heard(self, machine: Machine, count: int) -> None:
         await fake(machine).input.taken()
         assert len(fake(machine).input.keys) == count
+
+
+class TestFakeRestarts(RestartObserverContract):
+    pass
 
 
 class TestFakeTablet(PointerObserverContract):

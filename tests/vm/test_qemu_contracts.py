@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from vmsuite.ports import Machine, Shell
+from vmsuite.ports import Machine, Observer, Shell
 from vmsuite.testing.contracts import (
     ChannelsContract,
     ConsoleContract,
@@ -23,6 +23,7 @@ from vmsuite.testing.contracts import (
     ObserverContract,
     PointerObserverContract,
     PowerContract,
+    RestartObserverContract,
     ScreenContract,
     ShellContract,
     Stand,
@@ -43,6 +44,8 @@ SETTINGS: dict[str, Any] = {
 }
 PROMISED = QemuDriver().capabilities(QemuSettings.model_validate(SETTINGS))
 
+FULL = pytest.mark.full
+KEYBOARDS = {"virtio": "QEMU Virtio Keyboard", "usb": "QEMU QEMU USB Keyboard"}
 EVENT = struct.Struct("<qqHHi")
 CODES = {
     16: "q", 17: "w", 18: "e", 19: "r", 20: "t", 21: "y", 22: "u", 23: "i", 24: "o",
@@ -110,7 +113,7 @@ class TestQemuChannels(ChannelsContract):
 class Keyboard:
     """What a guest's keyboard got, read by a program of its own in the guest."""
 
-    device: ClassVar[str] = "/dev/input/event0"
+    keyboard: ClassVar[str] = "AT Translated Set 2 keyboard"
     seen: ClassVar[str] = "/tmp/seen"
 
     async def arm(self, machine: Machine) -> None:
@@ -118,8 +121,10 @@ class Keyboard:
             'kill $(cat /tmp/reader) 2>/dev/null; exec 3<"$1"; '
             'cat <&3 >"$2" 2>/dev/null & echo $! >/tmp/reader'
         )
-        shell = machine.capability(Shell)
-        await shell.execute(("sh", "-c", script, "sh", self.device, self.seen))
+        armed = await machine.capability(Observer).arm()
+        node = next(one.node for one in armed.devices if one.name == self.keyboard)
+        argv = ("sh", "-c", script, "sh", f"/dev/input/{node}", self.seen)
+        await machine.capability(Shell).execute(argv)
 
     async def arrived(self, machine: Machine, count: int) -> list[tuple[str, bool]]:
         before, quiet = b"", 0
@@ -150,6 +155,44 @@ class TestQemuMouse(PointerObserverContract):
 
 
 class TestQemuPower(PowerContract):
+    pass
+
+
+@pytest.fixture(scope="module", params=["virtio", pytest.param("usb", marks=FULL)])
+def other(lab: Lab, request: pytest.FixtureRequest) -> Iterator[tuple[str, Stand]]:
+    """A machine with other devices than those of every PC."""
+    kind = request.param
+    with standing(
+        lab.opening(guest="tiny-linux", keyboard=kind, pointer=f"{kind}-tablet")
+    ) as stand:
+        yield kind, stand
+
+
+class Others:
+    """Tests of that machine."""
+
+    keyboard: ClassVar[str]
+
+    @pytest.fixture
+    def stand(self, other: tuple[str, Stand]) -> Stand:
+        kind, stand = other
+        type(self).keyboard = KEYBOARDS[kind]
+        return stand
+
+
+class TestOtherInput(Others, Keyboard, InputContract):
+    pass
+
+
+class TestOtherObserver(Others, TestQemuObserver):
+    pass
+
+
+class TestOtherTablet(Others, PointerObserverContract):
+    pass
+
+
+class TestOtherRestarts(Others, RestartObserverContract):
     pass
 
 

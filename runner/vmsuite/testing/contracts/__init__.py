@@ -33,6 +33,7 @@ from vmsuite.testing.contracts.machine import (
 from vmsuite.testing.contracts.monitor import GuestAgentContract, MonitorContract
 from vmsuite.testing.contracts.observing import ObserverContract
 from vmsuite.testing.contracts.observing_pointer import PointerObserverContract
+from vmsuite.testing.contracts.observing_restarts import RestartObserverContract
 from vmsuite.testing.contracts.shell import FilesContract, ShellContract
 from vmsuite.testing.contracts.snapshots import SavingContract, SnapshotsContract
 from vmsuite.testing.contracts.stand import Stand, standing
@@ -52,6 +53,7 @@ __all__ = [
     "ObserverContract",
     "PointerObserverContract",
     "PowerContract",
+    "RestartObserverContract",
     "SavingContract",
     "ScreenContract",
     "ShellContract",

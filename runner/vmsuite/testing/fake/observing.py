@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 
 from vmsuite.errors import InputLost, Unreachable
@@ -11,6 +12,8 @@ from vmsuite.testing.fake.guest_input import GuestKernel
 from vmsuite.testing.fake.input_settings import FakeInputSettings
 from vmsuite.testing.fake.vitals import Vitals
 
+_TICK = 1e-6
+"""Seconds by which a timer may come before its time."""
 _OFF = "the machine is "
 _AGAIN = ("is doing a ", "goes back to ")
 """What ends a life of the machine that goes on with another at once."""
@@ -35,7 +38,8 @@ class FakeObserver:
         self._swallows: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._log = InputLog()
-        self._coming: deque[InputSeen] = deque()
+        self._coming: deque[tuple[float, InputSeen]] = deque()
+        """What is on its way, and when it arrives."""
         self._news = asyncio.Event()
         vitals.watch(self._power_changed)
 
@@ -86,7 +90,7 @@ class FakeObserver:
     def go(self, layer: str, why: str) -> None:
         """Observe a layer no more."""
         if layer in self._layers and layer not in self._gone:
-            self._tell(InputSeen(layer, "gone", symbol=why))
+            self._tell_at_once(InputSeen(layer, "gone", symbol=why))
             self._gone[layer] = why
 
     def come(self, layer: str) -> None:
@@ -100,20 +104,29 @@ class FakeObserver:
             self._tell(InputSeen(KERNEL, kind, device=device))
 
     def _tell(self, seen: InputSeen) -> None:
-        if not self._told.delay:
-            self._log.add((seen._replace(arrived=self._loop.time()),))
-            return
-        self._coming.append(seen)
-        self._loop.call_later(self._told.delay, self._arrive)
+        self._coming.append((self._loop.time() + self._told.delay, seen))
+        if self._told.delay:
+            self._loop.call_at(self._coming[-1][0], self._arrive)
+        else:
+            self._arrive()
 
-    def _arrive(self) -> None:
-        seen = self._coming.popleft()
-        self._log.add((seen._replace(arrived=self._loop.time()),))
+    def _tell_at_once(self, news: InputSeen) -> None:
+        """Tell what the host knows by itself, after all that is on its way."""
+        self._coming.append((0.0, news))
+        self._arrive(until=math.inf)
+
+    def _arrive(self, until: float | None = None) -> None:
+        now = self._loop.time()
+        if until is None:
+            until = now + _TICK
+        while self._coming and self._coming[0][0] <= until:
+            self._log.add((self._coming.popleft()[1]._replace(arrived=now),))
 
     def _power_changed(self) -> None:
         state, why = self._vitals.state, self._vitals.why
         if state == "off" and why.startswith(_AGAIN):
-            self._tell(InputSeen(KERNEL, "restarted", symbol=f"the machine {why}"))
+            symbol = f"the machine {why}"
+            self._tell_at_once(InputSeen(KERNEL, "restarted", symbol=symbol))
         elif state in {"off", "crashed"}:
             for layer in self._layers:
                 self.go(layer, f"{_OFF}{state}")
@@ -123,7 +136,7 @@ class FakeObserver:
                 self.come(layer)
             if back:
                 symbol = "the machine was started again"
-                self._tell(InputSeen(KERNEL, "restarted", symbol=symbol))
+                self._tell_at_once(InputSeen(KERNEL, "restarted", symbol=symbol))
         self._news.set()
 
     async def _answered(self) -> None:
