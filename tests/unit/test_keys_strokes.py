@@ -16,7 +16,7 @@ from vmsuite.testing.fake import FakeMachine
 from vmsuite.testing.trial import on_fake
 from vmsuite_plugins.input.loop.strokes import strokes_of
 from vmsuite_plugins.protocols.input_events import ps2_bytes
-from vmsuite_plugins.steps.virtualization.keyboard import SendKeyboard
+from vmsuite_plugins.steps.virtualization.keyboard import SendKey, SendKeyboard
 
 
 def strokes(chord: str, keyboard: str, hold: float = 0.0) -> list[str]:
@@ -75,6 +75,19 @@ def test_what_would_arrive_otherwise_is_refused(
 ) -> None:
     with pytest.raises(CheckFailed, match=message):
         strokes(chord, keyboard)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("chord", ["alt+print", "AltLeft+KEY_SYSRQ+b", "shift+print"])
+def test_a_chord_that_linux_keeps_is_found_in_planning(
+    chord: str, verify: bool
+) -> None:
+    kept = verify and not chord.startswith("shift")
+    for found in (
+        SendKey.troubles({"key": chord, "verify": verify}, None),
+        SendKeyboard.troubles({"keys": ["a", chord], "verify": verify}, None),
+    ):
+        assert ["is for Linux itself" in trouble for trouble in found] == [True] * kept
 
 
 def test_a_key_takes_its_bytes_in_a_ps2_queue_at_most() -> None:

@@ -16,6 +16,9 @@ from vmsuite.keys import (
 )
 from vmsuite.ports import KeyEvent, KeyPress
 
+KEPT = "is for Linux itself, no observer gets it as sent"
+KEPT_HINT = "send it with 'verify: false', and verify what comes of it"
+
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
@@ -56,10 +59,7 @@ def _strokes(
     press: KeyPress, number: int, keyboard: str, hold: float, delay: float
 ) -> Iterator[Stroke]:
     if is_magic_sysrq(press.keys):
-        raise CheckFailed(
-            f"{'+'.join(press.keys)} is for Linux itself, no observer gets it as sent",
-            hint="send it with 'verify: false', and verify what comes of it",
-        )
+        raise CheckFailed(f"{'+'.join(press.keys)} {KEPT}", hint=KEPT_HINT)
     codes = {key: _code(key, keyboard) for key in press.keys}
     at_once = RELEASED_AT_ONCE[keyboard]
     for place, key in enumerate(press.keys):

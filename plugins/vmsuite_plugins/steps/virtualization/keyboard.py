@@ -8,13 +8,14 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from vmsuite.errors import PlatformError
-from vmsuite.keys import KEYBOARDS, undeliverable
+from vmsuite.keys import KEYBOARDS, is_magic_sysrq, undeliverable
 from vmsuite.kinds import Duration
 from vmsuite.model import Json
 from vmsuite.ports import KeyPress, StepContext
 from vmsuite_plugins.input.chords import parse_chord
 from vmsuite_plugins.input.fields import Chord
 from vmsuite_plugins.input.layouts.notation import Layout
+from vmsuite_plugins.input.loop.strokes import KEPT, KEPT_HINT
 from vmsuite_plugins.input.text import plan_typing
 from vmsuite_plugins.input.typed import Typed
 from vmsuite_plugins.steps.presence import exactly_one, only_with, templated
@@ -41,7 +42,7 @@ class SendKey(InputAction):
         cls, fields: Mapping[str, Json], settings: Any | None
     ) -> Iterator[str]:
         """Find a key that the machine's keyboard does not have."""
-        yield from _undeliverable([fields.get("key")], settings)
+        yield from _undeliverable([fields.get("key")], fields, settings)
 
     @classmethod
     def title_of(cls, fields: Mapping[str, Json]) -> str:
@@ -99,7 +100,7 @@ class SendKeyboard(InputAction):
         """Find text that the machine's layout cannot type, and keys it has none for."""
         yield from exactly_one(fields, "text", "key", "keys")
         chords = [fields.get("key"), *_items(fields.get("keys"))]
-        yield from _undeliverable(chords, settings)
+        yield from _undeliverable(chords, fields, settings)
         yield from only_with(fields, "layout", "text")
         text, layout = fields.get("text"), fields.get("layout")
         if layout is None and settings is not None:
@@ -130,8 +131,19 @@ def _items(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
 
 
-def _undeliverable(chords: Iterable[Json], settings: Any | None) -> Iterator[str]:
+def _undeliverable(
+    chords: Iterable[Json], fields: Mapping[str, Json], settings: Any | None
+) -> Iterator[str]:
     """Yield what is wrong with keys that are known before anything runs."""
+    presses = list(_known(chords))
+    yield from _lacking(presses, settings)
+    if fields.get("verify") is True:
+        for press in presses:
+            if is_magic_sysrq(press.keys):
+                yield f"{'+'.join(press.keys)} {KEPT}; {KEPT_HINT}"
+
+
+def _known(chords: Iterable[Json]) -> Iterator[KeyPress]:
     for chord in chords:
         if isinstance(chord, int):
             chord = str(chord)  # noqa: PLW2901 - as the field itself does
@@ -141,7 +153,7 @@ def _undeliverable(chords: Iterable[Json], settings: Any | None) -> Iterator[str
             press = parse_chord(chord)
         except ValueError:
             continue  # the field itself says so
-        yield from _lacking([press], settings)
+        yield press
 
 
 def _lacking(presses: Iterable[KeyPress], settings: Any | None) -> Iterator[str]:
