@@ -62,6 +62,8 @@ class FakeInput:
         """QKeyCode and whether it went down, in the order they arrived."""
         self.pointer: list[PointerEvent] = []
         """What the pointer was told to do."""
+        self.releases: list[int] = []
+        """Marks in the observer's log: where it stood when ``release`` was called."""
         self._vitals = vitals
         self._told = settings.input
         self._keyboard = settings.keyboard
@@ -116,6 +118,7 @@ class FakeInput:
         ups: list[KeyEvent | PointerEvent] = [KeyEvent(key, False) for key in keys]
         ups += [PointerEvent("up", button=button) for button in buttons]
         self._check(ups)
+        self.releases.append(self._observer.log.mark())
         for up in ups:
             self._put([(0, up)], forced=True)
         await asyncio.sleep(0)
