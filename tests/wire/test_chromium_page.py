@@ -23,6 +23,7 @@ from vmsuite.keys import KEYS, key_of_dom
 from vmsuite.ports.observing import InputSeen
 from vmsuite_plugins.protocols.agent_server.server import AgentServer
 from vmsuite_plugins.protocols.agent_server.tokens import new_token
+from vmsuite_plugins.protocols.agent_server.web_agent import WebAgent
 
 LIMIT = 120.0
 """Seconds for one story on a very busy host."""
@@ -137,9 +138,14 @@ class Lab:
     seen: list[InputSeen]
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def web(self) -> WebAgent:
+        assert self.server.web is not None
+        return self.server.web
+
     async def keys(self) -> list[tuple[int, int, str]]:
         """Return the trusted keys that were seen by now."""
-        await self.server.web.settle()
+        await self.web.settle()
         return [
             (one.code, one.value, one.symbol)
             for one in self.seen
@@ -148,7 +154,7 @@ class Lab:
 
     async def typed(self) -> str:
         """Return the text that a text field got by now."""
-        await self.server.web.settle()
+        await self.web.settle()
         return "".join(one.symbol for one in self.seen if one.kind == "text")
 
 
@@ -174,17 +180,16 @@ def story(devtools: str, folder: Path, tell: Callable[[Lab], Awaitable[None]]) -
         notes: list[str] = []
         server = AgentServer(
             new_token(),
-            web=folder / "web",
             sink=seen.extend,
             note=notes.append,
             patience=LIMIT,
         )
         async with asyncio.timeout(LIMIT), tab_of(devtools) as tab:
-            await server.open()
+            await server.open(web=folder / "web")
             try:
-                await tab.run("Page.navigate", url=server.web.url)
-                await server.web.connected()
                 lab = Lab(server, tab, seen, notes)
+                await tab.run("Page.navigate", url=lab.web.url)
+                await lab.web.connected()
                 await tell(lab)
                 return lab
             finally:
@@ -213,7 +218,7 @@ def test_typed_keys_are_seen_as_keys_and_as_text(devtools: str, tmp_path: Path) 
         await lab.tab.type("hello")
         assert await lab.keys() == downs_and_ups("hello")
         assert await lab.typed() == "hello"
-        offset = await lab.server.web.clock()
+        offset = await lab.web.clock()
         assert offset.error < LIMIT
         for one in lab.seen:
             assert one.happened is not None
@@ -222,7 +227,7 @@ def test_typed_keys_are_seen_as_keys_and_as_text(devtools: str, tmp_path: Path) 
         await lab.tab.key("keyDown", "KeyA", "a", autoRepeat=True)
         await lab.tab.key("keyUp", "KeyA", "a")
         assert [value for _, value, _ in (await lab.keys())[-3:]] == [1, 2, 0]
-        await lab.server.web.reset()
+        await lab.web.reset()
         assert await lab.tab.evaluate("document.querySelector('textarea').value") == ""
 
     story(devtools, tmp_path, tell)
@@ -247,14 +252,14 @@ def test_a_click_and_a_wheel_are_seen_where_they_were(
     async def tell(lab: Lab) -> None:
         tab = lab.tab
         await tab.mouse("mouseMoved", 100, 50)
-        await lab.server.web.settle()  # moves within a moment are told as one
+        await lab.web.settle()  # moves within a moment are told as one
         await tab.mouse("mouseMoved", 300, 200)
         await tab.mouse("mousePressed", 300, 200, button="right", clickCount=1)
         await tab.mouse("mouseReleased", 300, 200, button="right", clickCount=1)
         await tab.mouse("mouseWheel", 300, 200, deltaX=0, deltaY=-120)
         await tab.type("a")  # a menu would have taken this key
         await lab.keys()
-        view = lab.server.web.view
+        view = lab.web.view
         assert view is not None
         # Without a window around it, the page is the screen's upper left corner; what
         # the browser adds for a window that is not there is the same for all.
@@ -293,13 +298,13 @@ def test_a_broken_connection_loses_nothing(devtools: str, tmp_path: Path) -> Non
 
     async def tell(lab: Lab) -> None:
         for letter in letters:
-            line = lab.server.web.place.line
+            line = lab.web.place.line
             if line is not None and letter in "qbf":
                 line.connection.drop()
                 broken = time.monotonic()
                 await lab.tab.key("keyDown", f"Key{letter.upper()}", letter)
                 await lab.tab.key("keyUp", f"Key{letter.upper()}", letter)
-                await lab.server.web.connected()
+                await lab.web.connected()
                 back.append(time.monotonic() - broken)
             else:
                 await lab.tab.type(letter)
@@ -364,7 +369,7 @@ def test_an_idle_page_notices_that_its_machine_was_forked(
     devtools: str, tmp_path: Path
 ) -> None:
     async def tell(lab: Lab) -> None:
-        url = lab.server.web.url
+        url = lab.web.url
         wire = Wire(int(url.split("/")[2].split(":")[1]))
         between = await asyncio.start_server(wire.join, "127.0.0.1", 0)
         port = between.sockets[0].getsockname()[1]
@@ -372,12 +377,12 @@ def test_an_idle_page_notices_that_its_machine_was_forked(
             path = url.rstrip("/").rpartition("/")[2]
             await lab.tab.run("Page.navigate", url=f"http://127.0.0.1:{port}/{path}/")
             await lab.tab.until(f"location.port === '{port}'")
-            await lab.server.web.settle()
+            await lab.web.settle()
             before = time.monotonic()
             wire.forget()
             lab.server.begin()
-            assert not lab.server.web.present
-            await lab.server.web.connected()
+            assert not lab.web.present
+            await lab.web.connected()
             print(f"back after {time.monotonic() - before:.3f} s")
             await lab.tab.type("a")
             assert await lab.keys() == downs_and_ups("a")
@@ -392,18 +397,18 @@ def test_a_page_out_of_a_saved_state_gets_the_token_of_its_machine(
     devtools: str, tmp_path: Path
 ) -> None:
     async def tell(lab: Lab) -> None:
-        tab, own = lab.tab, lab.server.web.url
+        tab, own = lab.tab, lab.web.url
         old, new = own.rstrip("/").rpartition("/")[2], new_token()
         # As in a fork: the page stays what it was, and the machine has a new token.
-        lab.server.web.place._tokens.own = new
+        lab.server._tokens.own = new
         lab.server.begin(inherited=old)
-        await lab.server.web.connected()
+        await lab.web.connected()
         await tab.type("a")
         assert await lab.keys() == downs_and_ups("a")
         assert (await tab.evaluate("location.pathname")) == f"/{new}/"
         await tab.run("Page.reload")
         await tab.until("document.readyState === 'complete'")
-        await lab.server.web.connected()
+        await lab.web.connected()
         assert [one.kind for one in lab.seen if one.kind == "gone"] == ["gone"]
 
     story(devtools, tmp_path, tell)
@@ -427,7 +432,7 @@ def test_the_page_shows_what_it_got(devtools: str, tmp_path: Path) -> None:
 def test_two_tabs_cannot_both_observe(devtools: str, tmp_path: Path) -> None:
     async def tell(lab: Lab) -> None:
         async with tab_of(devtools) as other:
-            await other.run("Page.navigate", url=lab.server.web.url)
+            await other.run("Page.navigate", url=lab.web.url)
             await other.until("document.body.innerText.includes('another page')")
         await lab.tab.run("Page.bringToFront")
         await lab.tab.type("a")

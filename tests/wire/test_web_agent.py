@@ -27,6 +27,7 @@ from vmsuite_plugins.protocols.agent_server.page_messages import (
 )
 from vmsuite_plugins.protocols.agent_server.server import AgentServer
 from vmsuite_plugins.protocols.agent_server.tokens import new_token
+from vmsuite_plugins.protocols.agent_server.web_agent import WebAgent
 from vmsuite_plugins.protocols.agent_server.web_server import CONNECTIONS
 
 LIMIT = 60.0
@@ -57,6 +58,11 @@ class Lab:
         self.news.set()
 
     @property
+    def web(self) -> WebAgent:
+        assert self.server.web is not None
+        return self.server.web
+
+    @property
     def told(self) -> list[tuple[str, int, str]]:
         return [(one.kind, one.value, one.symbol) for one in self.seen]
 
@@ -79,13 +85,12 @@ def story(folder: Path, tell: Callable[[Lab], Awaitable[None]], **settings: Any)
         lab = Lab(new_token())
         lab.server = server = AgentServer(
             lab.token,
-            web=folder / "web",
             sink=lab.sink,
             note=lab.notes.append,
             **{"patience": LIMIT, **settings},
         )
         async with asyncio.timeout(LIMIT):
-            await server.open()
+            await server.open(web=folder / "web")
             try:
                 await tell(lab)
             finally:
@@ -161,7 +166,7 @@ def key(number: int, code: str = "KeyA", **fields: Any) -> dict[str, Any]:
 async def page_of(
     lab: Lab, *, token: str = "", session: str = "s" * 32, path: str = "ws"
 ) -> AsyncIterator[Page]:
-    address = f"ws://{lab.server.web.url.split('/')[2]}/{token or lab.token}/{path}"
+    address = f"ws://{lab.web.url.split('/')[2]}/{token or lab.token}/{path}"
     async with connect(address, proxy=None, compression=None) as connection:
         yield Page(connection, session)
 
@@ -172,13 +177,13 @@ async def present(lab: Lab, **fields: Any) -> AsyncIterator[Page]:
     async with page_of(lab, **fields) as page:
         await page.hello()
         await page.ready()
-        await lab.server.web.connected()
+        await lab.web.connected()
         yield page
 
 
 async def fetch(lab: Lab, path: str) -> tuple[int, str, str]:
     """Return status, head and body of what a browser would get."""
-    port = int(lab.server.web.url.split("/")[2].split(":")[1])
+    port = int(lab.web.url.split("/")[2].split(":")[1])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
     whole = (await reader.read()).decode()
@@ -210,7 +215,7 @@ def test_the_page_needs_nothing_else_and_may_do_nothing_else(tmp_path: Path) -> 
 
 def test_a_host_name_that_is_none_does_not_get_into_the_policy(tmp_path: Path) -> None:
     async def tell(lab: Lab) -> None:
-        port = int(lab.server.web.url.split("/")[2].split(":")[1])
+        port = int(lab.web.url.split("/")[2].split(":")[1])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         request = f"GET /{lab.token}/ HTTP/1.1\r\nHost: x; script-src *\r\n\r\n"
         writer.write(request.encode())
@@ -251,7 +256,7 @@ def test_the_guest_finds_it_at_a_private_socket(tmp_path: Path) -> None:
             page = Page(connection, "s" * 32)
             await page.hello()
             await page.ready()
-            await lab.server.web.connected()
+            await lab.web.connected()
 
     story(tmp_path, tell)
     assert not (tmp_path / "web").exists()
@@ -317,7 +322,7 @@ def test_what_a_script_made_is_not_trusted(tmp_path: Path) -> None:
 def test_times_are_the_hosts_and_never_later_than_the_message(tmp_path: Path) -> None:
     async def tell(lab: Lab) -> None:
         async with present(lab) as page:
-            asking = asyncio.create_task(lab.server.web.clock())
+            asking = asyncio.create_task(lab.web.clock())
             for _ in range(8):
                 await page.echo(1)
             known = await asking
@@ -338,7 +343,7 @@ def test_a_dropped_message_is_noticed(tmp_path: Path) -> None:
         async with present(lab) as page:
             await page.events(key(1))
             await page.events(key(4))
-            asking = asyncio.create_task(lab.server.web.settle())
+            asking = asyncio.create_task(lab.web.settle())
             await page.echo(7)
             await asking
 
@@ -369,9 +374,9 @@ def test_after_a_break_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path) -
         async with page_of(lab) as page:
             assert (await page.hello(first=2))["number"] == 2
             await page.events(key(2), key(3))
-            assert not lab.server.web.present
+            assert not lab.web.present
             await page.ready(4)
-            await lab.server.web.connected()
+            await lab.web.connected()
             await page.events(key(4))
 
     lab = story(tmp_path, tell)
@@ -381,7 +386,7 @@ def test_after_a_break_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path) -
 def test_a_question_waits_for_the_next_connection(tmp_path: Path) -> None:
     async def tell(lab: Lab) -> None:
         async with present(lab) as page:
-            asking = asyncio.create_task(lab.server.web.settle())
+            asking = asyncio.create_task(lab.web.settle())
             await page.hear("ask")
             page.connection.transport.abort()
         async with present(lab) as page:
@@ -393,7 +398,7 @@ def test_a_question_waits_for_the_next_connection(tmp_path: Path) -> None:
 
 def test_a_page_that_does_not_come_back_is_gone(tmp_path: Path) -> None:
     async def tell(lab: Lab) -> None:
-        lab.server.web.place.back_within = 0.05
+        lab.web.place.back_within = 0.05
         async with present(lab) as page:
             page.connection.transport.abort()
             await lab.until(lambda: bool(lab.seen))
@@ -422,13 +427,13 @@ def test_another_guest_begins_anew_even_with_the_same_page(tmp_path: Path) -> No
 def test_nobody_answers_is_told_with_what_to_do(tmp_path: Path) -> None:
     async def tell(lab: Lab) -> None:
         with pytest.raises(Unreachable, match="not connected") as none:
-            await lab.server.web.connected()
+            await lab.web.connected()
         assert "open in the guest's browser" in none.value.hint
         with pytest.raises(Unreachable, match="not connected"):
-            await lab.server.web.settle()
+            await lab.web.settle()
         async with present(lab):
             with pytest.raises(Unreachable, match="does not answer"):
-                await lab.server.web.reset()
+                await lab.web.reset()
 
     story(tmp_path, tell, patience=0.3)
 
@@ -438,7 +443,7 @@ def test_nobody_answers_is_told_with_what_to_do(tmp_path: Path) -> None:
 
 def test_a_second_page_is_refused_and_told_why(tmp_path: Path) -> None:
     async def tell(lab: Lab) -> None:
-        lab.server.web.place.silent_after = LIMIT
+        lab.web.place.silent_after = LIMIT
         async with present(lab) as page, page_of(lab, session="t" * 32) as other:
             await other.say_hello()
             assert "another page" in (await other.hear("refused"))["why"]
@@ -455,7 +460,7 @@ def test_a_second_page_is_refused_and_told_why(tmp_path: Path) -> None:
 
 def test_a_page_that_fell_silent_loses_its_place(tmp_path: Path) -> None:
     async def tell(lab: Lab) -> None:
-        lab.server.web.place.silent_after = 0.0
+        lab.web.place.silent_after = 0.0
         async with present(lab), present(lab, session="t" * 32) as other:
             assert await other.events(key(1)) == 1
 
@@ -475,13 +480,13 @@ def test_a_token_from_a_saved_state_is_good_once(tmp_path: Path) -> None:
             page.connection.transport.abort()
         # It had not heard of the new one yet.
         async with page_of(lab, token=old, session="t" * 32) as other:
-            lab.server.web.place.silent_after = 0.0
+            lab.web.place.silent_after = 0.0
             await other.say_hello()
             assert "used up" in (await other.hear("refused"))["why"]
         async with page_of(lab, token=old) as page:
             assert (await page.hello())["token"] == lab.token
             await page.ready()
-            await lab.server.web.connected()
+            await lab.web.connected()
             page.connection.transport.abort()
         with pytest.raises(InvalidStatus):
             async with page_of(lab, token=old):
@@ -532,7 +537,7 @@ def test_a_hostile_page_is_cut_off_and_nothing_of_it_taken(
     said = HOSTILE[what]
 
     async def tell(lab: Lab) -> None:
-        lab.server.web.place.back_within = 0.05
+        lab.web.place.back_within = 0.05
         async with present(lab) as page:
             raw = said if isinstance(said, str | bytes) else json.dumps(said)
             await page.connection.send(raw)
@@ -562,7 +567,7 @@ def test_half_a_message_is_nothing(tmp_path: Path) -> None:
 
 def test_connections_are_counted_from_their_first_byte(tmp_path: Path) -> None:
     async def tell(lab: Lab) -> None:
-        port = int(lab.server.web.url.split("/")[2].split(":")[1])
+        port = int(lab.web.url.split("/")[2].split(":")[1])
         async with present(lab) as page:
             idle = [
                 await asyncio.open_connection("127.0.0.1", port)

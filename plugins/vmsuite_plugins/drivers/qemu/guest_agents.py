@@ -10,6 +10,8 @@ from vmsuite.errors import PlatformError
 from vmsuite_plugins.drivers.qemu.agent_door import AgentDoor
 from vmsuite_plugins.protocols.agent_server.page_place import Note, Sink
 from vmsuite_plugins.protocols.agent_server.server import AgentServer
+from vmsuite_plugins.protocols.agent_server.tcp_server import Native
+from vmsuite_plugins.protocols.agent_server.verifier import Verifier
 from vmsuite_plugins.protocols.agent_server.web_agent import WebAgent
 
 
@@ -22,15 +24,22 @@ class GuestAgents:
         *,
         sink: Sink,
         note: Note,
+        native: Native,
         patience: float,
     ) -> None:
         self._name = name
         self._sink = sink
         self._note = note
+        self._native = native
         self._patience = patience
         self._server: AgentServer | None = None
         self._folder: Path | None = None
         self._told: list[Path] = []
+
+    @property
+    def verifier(self) -> Verifier | None:
+        """The guest's verifier of the older format; None where none is wanted."""
+        return None if self._server is None else self._server.verifier
 
     @property
     def web(self) -> WebAgent | None:
@@ -73,12 +82,13 @@ class GuestAgents:
     async def _open(self, door: AgentDoor) -> AgentServer:
         server = AgentServer(
             door.token,
-            web=door.web if "web" in door.kinds else None,
+            kinds=door.kinds,
             sink=self._sink,
             note=self._note,
+            native=self._native,
             patience=self._patience,
         )
-        await server.open()
+        await server.open(web=door.web, tcp=door.tcp)
         return server
 
     def _write(self, door: AgentDoor) -> None:

@@ -9,6 +9,7 @@ commands wait for it to be ready.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack
 from typing import Any, TypeVar, cast
@@ -66,6 +67,7 @@ class QemuMachine:
             self.name,
             sink=self.input_log.add,
             note=lambda text: context.emit(LogLine(text=text, source=self.name)),
+            native=self._native_called,
             patience=_PATIENCE * context.timeout_factor,
         )
         self.serial = SerialShell(self.console, self._type, self.keep)
@@ -324,6 +326,15 @@ class QemuMachine:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _native_called(self, connection: socket.socket) -> None:
+        """Take a connection of the native agent that came by network."""
+        life = self._life
+        if life is None:
+            connection.close()
+            return
+        await life.native.connect(connection)
+        life.native.opened(True)
 
     def forget(self) -> None:
         """Forget what became of the guest: another one boots, or goes on."""

@@ -60,9 +60,8 @@ class PagePlace:
         self._note = note
         self._missed: asyncio.TimerHandle | None = None
 
-    def empty(self, inherited: str = "") -> None:
-        """Begin anew with another guest; a page may come with an inherited token."""
-        self._tokens.inherit(inherited)
+    def empty(self) -> None:
+        """Begin anew with another guest; whoever was there is let go."""
         self._found()
         line, self.line, self.record = self.line, None, None
         self.present.clear()

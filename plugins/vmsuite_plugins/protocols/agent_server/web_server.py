@@ -80,8 +80,8 @@ def _closed(error: ConnectionClosed) -> Closed:
 class WebServer:
     """Serves one machine's guest at a unix socket, and the host's browsers at a port.
 
-    ``page`` and ``verifier`` serve the WebSockets; ``verifier`` is None where agents of
-    the older format are not wanted.
+    ``page`` and ``verifier`` serve the WebSockets of the one and of the other; None
+    where such agents are not wanted.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class WebServer:
         tokens: Tokens,
         *,
         note: Note,
-        page: Serve,
+        page: Serve | None,
         verifier: Serve | None = None,
     ) -> None:
         self._tokens = tokens
@@ -159,11 +159,11 @@ class WebServer:
             owner = OWN if self._verifier else ""
         if not owner:
             return self._refuse()
+        serve_it = self._verifier if what == "verifier" else self._page
+        if serve_it is None:
+            return refusal(HTTPStatus.NOT_FOUND, "no such agent is wanted here")
         if what is None:
             return page_response(request.headers.get("Host", ""))
-        serve_it = self._page if what == "ws" else self._verifier
-        if serve_it is None:
-            return refusal(HTTPStatus.NOT_FOUND, "no verifier is wanted here")
         connection.serve_it = partial(serve_it, WebSocket(connection), owner)
         return None
 
