@@ -643,7 +643,8 @@ class Call:
         if not (host and colon and port.isdecimal()):
             _fail(f"usage: --connect takes HOST:PORT, not {where!r}", 2)
         self._where = where
-        self._address = host.strip("[]"), int(port)
+        # Bytes: a text would need the codec of international names, which is large.
+        self._address = host.strip("[]").encode(), int(port)
         self._token_file, self._name = token_file, name
         self._said = ""
 
@@ -666,7 +667,10 @@ class Call:
         with open(self._token_file, encoding="utf-8") as file:  # noqa: PTH123
             token = file.read().strip()
         registration = lines({"name": self._name, "token": token})
-        with socket.create_connection(self._address, timeout=_ANSWERS_WITHIN) as line:
+        with socket.create_connection(
+            self._address,  # type: ignore[arg-type]  # bytes do as well
+            timeout=_ANSWERS_WITHIN,
+        ) as line:
             tcp = socket.IPPROTO_TCP
             line.setsockopt(tcp, socket.TCP_NODELAY, 1)
             # After a fork nobody at the other end knows of this connection.

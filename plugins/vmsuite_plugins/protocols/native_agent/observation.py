@@ -90,9 +90,8 @@ class Observation:
 
     def end(self, why: str, arrived: float) -> None:
         """Note that the guest is no longer observed; nothing if it was not."""
-        self.why_not = why
         if self.watching:
-            self.watching = False
+            self.watching, self.why_not = False, why
             self._seen.append(InputSeen(KERNEL, "gone", symbol=why, arrived=arrived))
 
     def flush(self) -> None:
