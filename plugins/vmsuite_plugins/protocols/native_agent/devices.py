@@ -18,6 +18,7 @@ _BTN_LEFT, _BTN_TOUCH = 0x110, 0x14A
 
 _TYPEWRITER = (1 << 32) - 2
 """Codes 1 to 31, Escape to D: what has them all is a keyboard, as udev sees it too."""
+_LIGHTS = 0xFFFF
 _CODES = re.compile(r"[0-9a-f]{0,192}", re.ASCII)
 _AXIS = re.compile(r"(\d{1,2}):(-?\d{1,10}):(-?\d{1,10}):(-?\d{1,10})", re.ASCII)
 _LONGEST_NAME = 256
@@ -42,8 +43,8 @@ class Device:
             keyboard=keys & _TYPEWRITER == _TYPEWRITER,
             pointer=moves and bool(keys >> _BTN_LEFT & 1 or keys >> _BTN_TOUCH & 1),
             held=_set(_codes(said, "held")),
-            lit=_set(_codes(said, "lit")),
-            lights=_set(_codes(said, "lights")),
+            lit=_set(_codes(said, "lit") & _LIGHTS),
+            lights=_set(_codes(said, "lights") & _LIGHTS),
         )
 
     def decode(
