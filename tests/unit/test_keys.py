@@ -58,6 +58,8 @@ def test_a_qkeycode_is_its_own_name(name: str) -> None:
         ("del", "delete"),
         ("AltGr", "alt_r"),
         ("PrintScreen", "print"),
+        ("OSLeft", "meta_l"),
+        ("VolumeMute", "audiomute"),
     ],
 )
 def test_other_names_lead_to_it(name: str, key: str) -> None:
@@ -141,6 +143,16 @@ def test_of_keys_that_share_a_number_the_usual_one_is_meant() -> None:
     assert find_key("KEY_SYSRQ") == "print"
     assert find_key("KEY_KPASTERISK") == "kp_multiply"
     assert [find_key(name) for name in ("sysrq", "asterisk")] == ["sysrq", "asterisk"]
+
+
+def test_what_only_some_browsers_say_is_known() -> None:
+    said = ["OSLeft", "OSRight", "VolumeUp", "MetaLeft"]
+    assert [key_of_dom(dom) for dom in said] == [
+        "meta_l",
+        "meta_r",
+        "volumeup",
+        "meta_l",
+    ]
 
 
 def test_what_is_no_key_is_none() -> None:

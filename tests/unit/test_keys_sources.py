@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from vmsuite.keys import KEYS, Key, find_key
+from vmsuite.keys import (
+    KEYS,
+    UNSURE_IN_BROWSERS,
+    Key,
+    find_key,
+    key_of_dom,
+    key_of_evdev,
+)
 
 FOLDER = Path(__file__).parent / "key_tables"
 HEADER = Path("/usr/include/linux/input-event-codes.h")
@@ -189,6 +196,13 @@ SOURCES = {
         )
         | because(ALONE, "print pause"),
     ),
+    "webkit-evdev": Source(
+        said=by_dom("webkit", 1),
+        ours=code,
+        changes=("code", "dom"),
+        knows=150,
+        otherwise=because(TAKEN, "computer"),
+    ),
     "linux-usb": Source(
         said=lambda key: linux("usb").get(usb(key), set()),
         ours=code,
@@ -279,3 +293,20 @@ def agreeing(known: list[tuple[str, int]]) -> set[str]:
         for usage, number in known
         if usage in leads and KEYS[leads[usage]].code == number
     }
+
+
+def test_keys_that_every_browser_names_as_one_key_are_known() -> None:
+    """What a browser says of a key leads back to that key, or it is known not to."""
+    unsure = {
+        key.qcode
+        for key in KEYS.values()
+        for browser, column in (("chromium", 2), ("webkit", 1))
+        if not said_of(browser, column, key)
+    }
+    assert unsure == UNSURE_IN_BROWSERS
+
+
+def said_of(browser: str, column: int, key: Key) -> bool:
+    """Tell whether a browser has a DOM code for a key, which leads to it."""
+    doms = table(browser, column, 0).get(str(key.code), set())
+    return {key_of_dom(dom) for dom in doms} == {key_of_evdev(key.code)}

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from vmsuite.errors import CheckFailed
-from vmsuite.keys import KEYBOARDS, KEYS
+from vmsuite.keys import KEYBOARDS, KEYS, undeliverable
 from vmsuite.model import Json
-from vmsuite.ports import KeyPress
+from vmsuite.ports import BROWSER, InputSeen, KeyPress
 from vmsuite.testing.context import FakeContext, perform
 from vmsuite.testing.fake import FakeMachine
 from vmsuite.testing.trial import on_fake
 from vmsuite_plugins.input.loop.strokes import strokes_of
+from vmsuite_plugins.input.loop.track import Track
 from vmsuite_plugins.protocols.input_events import ps2_bytes
 from vmsuite_plugins.steps.virtualization.keyboard import SendKey, SendKeyboard
 
@@ -75,6 +76,48 @@ def test_what_would_arrive_otherwise_is_refused(
 ) -> None:
     with pytest.raises(CheckFailed, match=message):
         strokes(chord, keyboard)
+
+
+def seen_of(*keys: tuple[int, int]) -> Track:
+    """Press A, Power and B, of which a browser tells these numbers and values."""
+    presses = [KeyPress((key,)) for key in ("a", "power", "b")]
+    strokes = strokes_of(presses, "virtio", hold=0.0, delay=0.0)
+    track = Track(BROWSER, strokes, hidden=frozenset({2, 3}))
+    track.send(len(strokes))
+    for number, value in keys:
+        track.take(InputSeen(BROWSER, "key", number, value))
+    return track
+
+
+A, B, POWER = (
+    [(KEYS[key].code, 1), (KEYS[key].code, 0)] for key in ("a", "b", "power")
+)
+NAMELESS = [(0, 1), (0, 0)]
+
+
+@pytest.mark.parametrize("of_power", [POWER, NAMELESS, NAMELESS[1:], []])
+def test_a_browser_may_name_some_keys_or_not(of_power: list[tuple[int, int]]) -> None:
+    track = seen_of(*A, *of_power, *B)
+    assert (track.wrong, track.outstanding) == (False, 0)
+
+
+def test_no_other_key_may_be_nameless_or_missing() -> None:
+    assert seen_of(*A, *POWER, *NAMELESS, *B[:1]).outstanding == 1
+    assert seen_of(*POWER, *B).missing == {0: None, 1: None}
+    assert seen_of(*A, *POWER, *A, *B).doubled == [0, 1]
+    assert len(seen_of(*A, (KEYS["sleep"].code, 1), *B).foreign) == 1
+
+
+@pytest.mark.parametrize("keyboard", KEYBOARDS)
+def test_every_key_is_verified_in_a_browser(tmp_path: Path, keyboard: str) -> None:
+    """The fake page names no keys without a DOM code."""
+    keys = sorted(set(KEYS) - undeliverable(keyboard))
+
+    async def story(context: FakeContext, _: FakeMachine) -> Json:
+        return await perform(SendKeyboard, context, {"keys": keys, "verify": True})
+
+    settings = {"keyboard": keyboard, "input": {"browser": True}}
+    assert on_fake(tmp_path, story, settings)["events"] == 2 * len(keys)
 
 
 @pytest.mark.parametrize("verify", [True, False])

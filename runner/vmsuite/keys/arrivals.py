@@ -21,6 +21,11 @@ RELEASED_AT_ONCE: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """Keys whose press is the release, too; nothing is sent when they are let go of."""
 
+UNSURE_IN_BROWSERS = frozenset(
+    ("menu", "lf", "props", "power", "sleep", "hiragana", "computer", "mediaselect")
+)
+"""Keys for which not every browser on Linux has a DOM code; else it says none."""
+
 # For these nothing arrives, or another key. QEMU 7.2 and 10.0 agree.
 _PS2 = """
 menu again props undo front copy open paste find cut lf help lang1 lang2

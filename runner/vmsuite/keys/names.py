@@ -21,8 +21,19 @@ def _by(of: Callable[[Key], H]) -> dict[H, str]:
     return found
 
 
+# What WebKit, and older versions of other browsers, say instead.
+_OTHER_DOM = {
+    "OSLeft": "meta_l",
+    "OSRight": "meta_r",
+    "VolumeMute": "audiomute",
+    "VolumeDown": "volumedown",
+    "VolumeUp": "volumeup",
+    "Hiragana": "hiragana",
+}
+
+
 def _read_names() -> dict[str, str]:
-    names: dict[str, str] = {}
+    names = {dom.lower(): qcode for dom, qcode in _OTHER_DOM.items()}
     for key in KEYS.values():
         for name in (key.evdev, key.dom, *key.aliases):
             names.setdefault(name.lower(), key.qcode)
@@ -60,7 +71,7 @@ _BY_USB = {
     for qcode, *usages in map(str.split, _FURTHER_USAGES.strip().splitlines())
     for usage in usages
 } | _by(lambda key: key.usb)
-_BY_DOM = _by(lambda key: key.dom)
+_BY_DOM = _OTHER_DOM | _by(lambda key: key.dom)
 _BY_SET1 = {
     # What these two send when another key is held, and what tables call them.
     (0xE0, 0x37): "print",
@@ -103,7 +114,10 @@ def key_of_evdev(code: int) -> str | None:
 
 
 def key_of_dom(code: str) -> str | None:
-    """Return the QKeyCode of a DOM ``code``, as browsers spell it; None for others."""
+    """Return the QKeyCode of a DOM ``code``, as browsers spell it; None for others.
+
+    Those that only some browsers say are known, too: ``OSLeft`` is ``MetaLeft``.
+    """
     return _BY_DOM.get(code) if code else None
 
 

@@ -82,14 +82,21 @@ def novnc(text: str) -> Iterator[Row]:
         yield dom, hexadecimal(code)
 
 
+def webkit(text: str) -> Iterator[Row]:
+    """Yield the DOM codes of X's keycodes, which are evdev's numbers and 8."""
+    inside = text.partition("::keyCodeForHardwareKeyCode(")[2].partition("\n}")[0]
+    for code, dom in re.findall(r'case (0x\w+):\s+return "(\w+)"', inside):
+        yield dom, str(int(code, 0) - 8)
+
+
 def write(name: str, rows: Iterable[Row]) -> None:
     lines = sorted({"\t".join(row) for row in rows})
     (FOLDER / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:
-    dom_codes, keymaps, hid, atkbd, scans = (
-        Path(path).read_text() for path in sys.argv[1:]
+    dom_codes, keymaps, hid, atkbd, scans, hardware = (
+        Path(path).read_text(encoding="utf-8") for path in sys.argv[1:]
     )
     numbers = re.findall(r"#define\s+(KEY_\w+)\s+(0x\w+|\d+)", HEADER.read_text())
     names = {name: int(number, 0) for name, number in numbers}
@@ -97,6 +104,7 @@ def main() -> None:
     write("keymapdb.tsv", keymapdb(keymaps))
     write("linux.tsv", [*linux_usb(hid, names), *linux_set1(atkbd)])
     write("novnc.tsv", novnc(scans))
+    write("webkit.tsv", webkit(hardware))
 
 
 if __name__ == "__main__":

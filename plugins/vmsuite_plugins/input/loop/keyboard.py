@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vmsuite.errors import CheckFailed, InputLost, Unreachable
-from vmsuite.keys import KEYS
+from vmsuite.keys import UNSURE_IN_BROWSERS, key_of_evdev
 from vmsuite.ports import BROWSER, InputSeen, KeyPress
 from vmsuite_plugins.input.loop.loop import Loop
 from vmsuite_plugins.input.loop.neutral import release_held
@@ -259,11 +259,11 @@ class _Typing:
 
 
 def _hidden(layer: str, strokes: Sequence[Stroke]) -> frozenset[int]:
-    """Return the strokes that a layer has no name for."""
+    """Return the strokes that a layer may have no name for."""
     if layer != BROWSER:
         return frozenset()
     return frozenset(
         number
         for number, stroke in enumerate(strokes)
-        if not KEYS[stroke.event.key].dom
+        if key_of_evdev(stroke.code) in UNSURE_IN_BROWSERS
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 
 from vmsuite.ports import InputSeen
 from vmsuite_plugins.input.loop.strokes import Stroke
@@ -19,12 +19,13 @@ class Track:
     """
 
     def __init__(
-        self, layer: str, strokes: Sequence[Stroke], hidden: Container[int] = ()
+        self, layer: str, strokes: Sequence[Stroke], hidden: Collection[int] = ()
     ) -> None:
         self.layer = layer
         self.strokes = strokes
         self._hidden = hidden
-        """Strokes that this layer never gets: a key that no browser has a code for."""
+        """Strokes that this layer may get without a name, or not at all: of a key that
+        not every browser has a code for."""
         self.sent = 0
         """How many of the strokes went out."""
         self.next = 0
@@ -70,7 +71,7 @@ class Track:
             self.devices.add(seen.device)
             self._pass_hidden()
             return here
-        return self._out_of_order(seen)
+        return None if self._of_hidden(seen) else self._out_of_order(seen)
 
     def stuck(self) -> list[str]:
         """Return the keys whose press arrived and whose release did not."""
@@ -97,6 +98,17 @@ class Track:
     def _pass_hidden(self) -> None:
         while self.next < self.sent and self.next in self._hidden:
             self.next += 1
+
+    def _of_hidden(self, seen: InputSeen) -> bool:
+        """Tell whether it is of a stroke that this layer need not get."""
+        if not self._hidden:
+            return False
+        return any(
+            number in self._hidden
+            and self.strokes[number].event.down == bool(seen.value)
+            and seen.code in {0, self.strokes[number].code}
+            for number in range(max(self.next - _LOOK_BACK, 0), self.sent)
+        )
 
     def _is(self, number: int, seen: InputSeen) -> bool:
         stroke = self.strokes[number]
