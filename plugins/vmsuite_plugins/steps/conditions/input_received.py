@@ -93,7 +93,8 @@ class InputReceived(ConditionKind):
             check_news(seen, lambda: "not all that was sent can be known")
         saw = ""
         for layer in armed.layers if self.layer is None else (self.layer,):
-            mine = [seen for seen in news if seen.layer == layer]
+            # What a script in a page made up, nobody sent.
+            mine = [seen for seen in news if seen.layer == layer and seen.trusted]
             judgement = await self._judged(context, layer, mine)
             saw = f"{NAMES[layer]} got {judgement.saw}"
             if not judgement:
@@ -114,7 +115,7 @@ class InputReceived(ConditionKind):
         events = [
             (seen.code, bool(seen.value))
             for seen in news
-            if seen.kind == "key" and seen.value != 2 and seen.trusted
+            if seen.kind == "key" and seen.value != 2
         ]
         found = events == wanted if self.exact else _stands_in(wanted, events)
         return Judgement(found, _keys_told(events))
@@ -183,7 +184,6 @@ async def _pointed(
             if here and wanted.button is None:
                 return Judgement(holds=True, saw=at)
         elif seen.kind == "button" and here and wanted.button is not None:
-            released = seen.value == 0 and seen.trusted
-            clicks += released and seen.code == BUTTON_CODES[wanted.button]
+            clicks += seen.value == 0 and seen.code == BUTTON_CODES[wanted.button]
     found = wanted.button is not None and clicks >= wanted.clicks
     return Judgement(found, f"{at}, and {clicks} clicks there" if wanted.button else at)
