@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from vmsuite_plugins.drivers.qemu.agent_door import AgentDoor
 from vmsuite_plugins.drivers.qemu.command_line import (
     Blueprint,
     Connections,
@@ -62,6 +63,31 @@ def test_the_network_is_closed_unless_the_suite_says_so() -> None:
     )
     assert values(argv_of(network="user"), "-netdev") == ["user,id=net0,restrict=off"]
     assert values(argv_of(network="none"), "-netdev") == []
+
+
+def test_a_guest_finds_the_agents_and_no_token_is_on_the_command_line() -> None:
+    door = AgentDoor(
+        folder=Path("/run/a b,c"),
+        kinds=frozenset({"web", "tcp"}),
+        token="secret",  # noqa: S106 - it is what must not show
+        python="/py thon",
+        relay="/relay.py",
+    )
+    argv = argv_of(door=door)
+    (card,) = values(argv, "-netdev")
+    relay = "'/py thon' -I -S /relay.py"
+    assert card == (
+        "user,id=net0,restrict=on"
+        f",guestfwd=tcp:10.0.2.100:8765-cmd:{relay} '/run/a b,,c/web'"
+        f",guestfwd=tcp:10.0.2.100:8766-cmd:{relay} '/run/a b,,c/tcp'"
+    )
+    assert values(argv, "-fw_cfg") == [
+        f"name=opt/org.vmsuite/{name},file=/run/a b,,c/{name}"
+        for name in ("web-agent", "agent-token", "agent-address")
+    ]
+    assert "secret" not in " ".join(argv)
+    assert "secret" not in repr(door)
+    assert "guestfwd" not in " ".join(argv_of())
 
 
 def test_disks_are_overlays_by_descriptor() -> None:

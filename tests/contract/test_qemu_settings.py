@@ -81,6 +81,8 @@ def test_every_field_is_described() -> None:
         ({"guest": None}, "needs a guest, kernel, disk or iso"),
         ({"guest": None, "disk": "d", "initrd": "i"}, "initrd needs a kernel"),
         ({"network": "none", "forwards": [7]}, "forwards need a network"),
+        ({"network": "none", "agents": ["web"]}, "agents call by network"),
+        ({"agents": ["telnet"]}, "'web', 'tcp' or 'verifier'"),
         ({"forwards": [0]}, "greater than or equal to 1"),
         ({"channels": ["a,b"]}, "should match pattern"),
         ({"ready": "sometime"}, "should match pattern"),

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from vmsuite.errors import PlatformError
+from vmsuite_plugins.drivers.qemu.agent_door import AgentDoor
 from vmsuite_plugins.drivers.qemu.command_line import Blueprint, Ram
 from vmsuite_plugins.drivers.qemu.overlays import backing_file, inspect, write_overlay
 from vmsuite_plugins.drivers.qemu.resolve import Plan
@@ -29,6 +30,7 @@ from vmsuite_plugins.drivers.qemu.warm.arguments import writable_drive
 from vmsuite_plugins.drivers.qemu.warm.key import template_key
 from vmsuite_plugins.drivers.qemu.warm.store import TemplateStore
 from vmsuite_plugins.drivers.qemu.warm.template import Saved, Template
+from vmsuite_plugins.protocols.agent_server.tokens import new_token
 
 RAM = 1 << 20
 
@@ -81,6 +83,12 @@ def template(digest: str = "d" * 24, *, disks: int = 0) -> Template:
 # --- names ------------------------------------------------------------------------
 
 
+def door_of(*kinds: str, **fields: Any) -> AgentDoor:
+    """Return a door with a token of its own."""
+    door = AgentDoor(folder=Path("/x"), kinds=frozenset(kinds), token=new_token())
+    return replace(door, **fields)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -95,6 +103,7 @@ def template(digest: str = "d" * 24, *, disks: int = 0) -> Template:
         {"qemu_args": ("-device", "x")},
         {"channels": {"a": Path("/x")}},
         {"forwards": (7,)},
+        {"door": door_of("web")},
     ],
     ids=lambda fields: next(iter(fields)),
 )
@@ -121,6 +130,21 @@ def test_what_a_guest_cannot_know_makes_no_difference(
 ) -> None:
     plain = template_key(plan_of(tmp_path), "")
     assert template_key(plan_of(tmp_path, **fields), "") == plain
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"folder": Path("/y")}, {"inherited": new_token()}, {"python": "/z"}],
+    ids=str,
+)
+def test_a_machines_token_and_sockets_make_no_difference(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    plain = template_key(plan_of(tmp_path, door=door_of("web")), "")
+    other = door_of("web", **fields)
+    assert template_key(plan_of(tmp_path, door=other), "") == plain
+    more = door_of("web", "tcp", **fields)
+    assert template_key(plan_of(tmp_path, door=more), "") != plain
 
 
 def touch(path: Path) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vmsuite.errors import PlatformError
-from vmsuite_plugins.drivers.qemu.agent_door import AgentDoor
-from vmsuite_plugins.protocols.agent_server.page_place import Note, Sink
-from vmsuite_plugins.protocols.agent_server.server import AgentServer
-from vmsuite_plugins.protocols.agent_server.tcp_server import Native
-from vmsuite_plugins.protocols.agent_server.verifier import Verifier
-from vmsuite_plugins.protocols.agent_server.web_agent import WebAgent
+
+if TYPE_CHECKING:
+    from vmsuite_plugins.drivers.qemu.agent_door import AgentDoor
+    from vmsuite_plugins.protocols.agent_server.page_place import Note, Sink
+    from vmsuite_plugins.protocols.agent_server.server import AgentServer
+    from vmsuite_plugins.protocols.agent_server.tcp_server import Native
+    from vmsuite_plugins.protocols.agent_server.verifier import Verifier
+    from vmsuite_plugins.protocols.agent_server.web_agent import WebAgent
 
 
 class GuestAgents:
@@ -80,6 +83,11 @@ class GuestAgents:
         self._told, self._folder = [], None
 
     async def _open(self, door: AgentDoor) -> AgentServer:
+        # Here, as most runs have no such machine, and the import takes its time.
+        from vmsuite_plugins.protocols.agent_server.server import (  # noqa: PLC0415
+            AgentServer,
+        )
+
         server = AgentServer(
             door.token,
             kinds=door.kinds,

@@ -7,10 +7,11 @@ import functools
 import hashlib
 import re
 from http import HTTPStatus
-from importlib import resources
 
 from websockets.datastructures import Headers
 from websockets.http11 import Response
+
+from vmsuite_plugins.agents.web import page
 
 _INLINE = re.compile(rb"<(script|style)>(.*?)</\1>", re.DOTALL)
 _HOST = re.compile(
@@ -20,7 +21,7 @@ _HOST = re.compile(
 
 def page_response(host: str) -> Response:
     """Return the page; ``host`` is where the browser says that it found it."""
-    return _response(HTTPStatus.OK, _page(), "text/html; charset=utf-8", _policy(host))
+    return _response(HTTPStatus.OK, page(), "text/html; charset=utf-8", _policy(host))
 
 
 def refusal(status: HTTPStatus, text: str) -> Response:
@@ -48,13 +49,6 @@ def _response(status: HTTPStatus, body: bytes, kind: str, policy: str) -> Respon
     return Response(status.value, status.phrase, headers, body)
 
 
-@functools.cache
-def _page() -> bytes:
-    return (
-        resources.files("vmsuite_plugins.agents.web").joinpath("page.html").read_bytes()
-    )
-
-
 def _policy(host: str) -> str:
     """Let the page use its own script and style, and speak to where it came from."""
     # Older browsers do not count WebSockets as 'self'.
@@ -71,7 +65,7 @@ def _policy(host: str) -> str:
 def _hashes() -> dict[str, str]:
     """Return what a policy calls the script and the style that stand in the page."""
     found = {}
-    for kind, content in _INLINE.findall(_page()):
+    for kind, content in _INLINE.findall(page()):
         digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
         found[kind.decode()] = f"'sha256-{digest}'"
     return found

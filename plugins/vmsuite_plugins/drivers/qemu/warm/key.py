@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vmsuite_plugins.agents.web import page
 from vmsuite_plugins.drivers.qemu.command_line import (
     Blueprint,
     Connections,
@@ -45,6 +46,9 @@ def template_key(plan: Plan, preparation: str) -> str:
         "folder": str(Path.cwd()) if blueprint.qemu_args else "",
         "processor": _processor() if blueprint.accel == "kvm" else "",
     }
+    if blueprint.door is not None and blueprint.door.web is not None:
+        # A browser in the template's memory may have it open.
+        shape["page"] = hashlib.sha256(page()).hexdigest()
     text = json.dumps(shape, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
