@@ -15,8 +15,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vmsuite.keys import KEYBOARDS, KEYS, RELEASED_AT_ONCE, arrival, is_magic_sysrq
-from vmsuite.ports import Channels, ChannelStream, Machine, Monitor, Shell
+from vmsuite.errors import CheckFailed
+from vmsuite.keys import (
+    KEYBOARDS,
+    KEYS,
+    RELEASED_AT_ONCE,
+    SINCE,
+    arrival,
+    is_magic_sysrq,
+)
+from vmsuite.ports import (
+    Channels,
+    ChannelStream,
+    Input,
+    KeyEvent,
+    Machine,
+    Monitor,
+    Shell,
+)
 from vmsuite.testing.contracts import Stand, standing
 
 if TYPE_CHECKING:
@@ -25,8 +41,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.vm
 
 QEMU = shutil.which("qemu-system-x86_64")
-NEWER = {f"f{number}" for number in range(13, 25)}
-"""Keys that QEMU knows since 8.0."""
 
 
 @cache
@@ -56,7 +70,7 @@ def known_to_qemu() -> frozenset[str]:
 def test_every_qkeycode_of_this_qemu_is_a_key_and_no_other_is() -> None:
     codes = known_to_qemu()
     assert codes - set(KEYS) == {"unmapped"}
-    assert set(KEYS) - codes <= NEWER
+    assert set(KEYS) - codes <= set(SINCE)
 
 
 EVENT = struct.Struct("<qqHHi")
@@ -212,6 +226,16 @@ def test_a_guest_gets_of_every_key_of_every_keyboard_what_the_table_says(
         for key in told[name]:
             wrong = 1 if claimed[key] is None else None
             assert unlike(told[name], claimed | {key: wrong}) == {key}
+
+
+def test_a_key_that_this_qemu_lacks_is_refused_with_its_release(desk: Desk) -> None:
+    lacking = sorted(set(SINCE) - known_to_qemu())
+    if not lacking:
+        pytest.skip("this QEMU has every key")
+    keyboard = desk.stand.capability(Input)
+    with pytest.raises(CheckFailed, match=lacking[0]) as refused:
+        desk.stand.run(keyboard.inject([KeyEvent(lacking[0], True)]))
+    assert "since 8.0" in refused.value.hint
 
 
 def test_a_key_that_is_let_go_of_by_its_press_is_known(desk: Desk) -> None:

@@ -10,6 +10,7 @@ known, too.
 from vmsuite.keys.arrivals import (
     KEYBOARDS,
     RELEASED_AT_ONCE,
+    SINCE,
     UNSURE_IN_BROWSERS,
     arrival,
     is_magic_sysrq,
@@ -24,6 +25,7 @@ __all__ = [
     "MODIFIERS",
     "NAMES",
     "RELEASED_AT_ONCE",
+    "SINCE",
     "UNSURE_IN_BROWSERS",
     "Key",
     "arrival",

@@ -16,6 +16,11 @@ from vmsuite.keys.table import KEYS
 KEYBOARDS = ("ps2", "usb", "virtio")
 """The keyboards that QEMU's machines can have."""
 
+SINCE: Mapping[str, str] = MappingProxyType(
+    {f"f{number}": "8.0" for number in range(13, 25)}
+)
+"""The release of QEMU that some keys came with; all others are older than 7.0."""
+
 RELEASED_AT_ONCE: Mapping[str, frozenset[str]] = MappingProxyType(
     {"ps2": frozenset({"pause"}), "usb": frozenset(), "virtio": frozenset()}
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from vmsuite.errors import CheckFailed, InputLost
+from vmsuite.keys import SINCE
 from vmsuite.model import Json
 from vmsuite.ports import KeyEvent, KeyPress, PointerEvent
 from vmsuite_plugins.drivers.qemu.machine import QemuMachine
@@ -139,7 +140,9 @@ class QemuInput:
             )
         except CheckFailed as error:
             what = f" ({'+'.join(keys)})" if keys else ""
-            raise CheckFailed(f"input{what}: {error.message}") from error
+            newer = next((key for key in keys if key in SINCE), None)
+            hint = f"QEMU has the key {newer!r} since {SINCE[newer]}" if newer else ""
+            raise CheckFailed(f"input{what}: {error.message}", hint=hint) from error
 
     def _size(self, keys: Sequence[str]) -> int:
         return sum(self.room(KeyEvent(key, True)) for key in keys)
