@@ -86,10 +86,10 @@ class Bench:
         default_factory=lambda: dict(load_registry([tiny_linux]).guests)
     )
 
-    def spec(self, reset: str = "fork") -> MachineSpec:
+    def spec(self, reset: str = "fork", **more: str) -> MachineSpec:
         """Return a plain tiny-linux, as a suite would have it by default."""
         settings = self.driver.settings.model_validate(
-            {"guest": "tiny-linux", "reset": reset}
+            {"guest": "tiny-linux", "reset": reset, **more}
         )
         place = Location(file=str(self.folder / "suite.yaml"), line=1, column=1)
         return MachineSpec(location=place, name="vm", driver="qemu", settings=settings)
@@ -109,9 +109,11 @@ class Bench:
             timeout_factor=3.0,
         )
 
-    def open(self, reset: str = "fork") -> AbstractAsyncContextManager[Machine]:
+    def open(
+        self, reset: str = "fork", **more: str
+    ) -> AbstractAsyncContextManager[Machine]:
         """Open a machine."""
-        return self.driver.open(self.spec(reset), self.context())
+        return self.driver.open(self.spec(reset, **more), self.context())
 
     def machine(self, plan: Plan, context: MachineContext) -> QemuMachine:
         """Return a machine that is off."""
