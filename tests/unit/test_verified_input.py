@@ -11,7 +11,7 @@ import pytest
 
 from vmsuite.errors import InputLost, StepEnded, Unreachable, VmsuiteError
 from vmsuite.model import Json
-from vmsuite.ports import KeyEvent, Observer
+from vmsuite.ports import BROWSER, InputSeen, KeyEvent, Observer
 from vmsuite.testing.context import FakeContext, perform
 from vmsuite.testing.fake import FakeMachine
 from vmsuite.testing.trial import on_fake
@@ -236,6 +236,25 @@ def test_two_steps_at_once_take_turns(tmp_path: Path) -> None:
     on_fake(tmp_path, story)
 
 
+def test_a_lost_key_is_found_while_another_one_repeats_for_ever(tmp_path: Path) -> None:
+    async def story(context: FakeContext, machine: FakeMachine) -> None:
+        async def repeat() -> None:
+            log = machine.capability(Observer).log
+            while True:
+                log.add([InputSeen("kernel", "key", 30, 2)])
+                await asyncio.sleep(0.001)
+
+        noise = asyncio.ensure_future(repeat())
+        try:
+            with pytest.raises(InputLost, match="missing"):
+                await perform(SendKeyboard, context, {"text": TEXT, "verify": True})
+        finally:
+            noise.cancel()
+
+    told = {"input": {"loses": list(range(20, 60))}}
+    on_fake(tmp_path, story, told, timeout_factor=0.1)
+
+
 def test_keys_pressed_by_others_before_do_not_matter(tmp_path: Path) -> None:
     async def story(context: FakeContext, machine: FakeMachine) -> None:
         await machine.input.inject([KeyEvent("x", True), KeyEvent("x", False)])
@@ -277,11 +296,12 @@ def test_a_mouse_is_verified_by_its_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ({"loses": [2]}, "left button's down did not arrive in the guest's kernel"),
-        ({"loses": [1]}, "the move to .* did not arrive"),
+        # The first event is a move beside the place: nobody knows where it was.
+        ({"loses": [3]}, "left button's down did not arrive in the guest's kernel"),
+        ({"loses": [2]}, "the move to .* did not arrive"),
         ({"drift": (0.1, 0.0)}, "it saw a move to 60"),
-        ({"mistakes": {2: "right"}}, "got the right button's down, which nobody sent"),
-        ({"doubles": [3]}, "the left button's up, which nobody sent"),
+        ({"mistakes": {3: "right"}}, "got the right button's down, which nobody sent"),
+        ({"doubles": [4]}, "the left button's up, which nobody sent"),
     ],
 )
 def test_a_lost_or_wrong_click_is_found(
@@ -292,4 +312,41 @@ def test_a_lost_or_wrong_click_is_found(
         with pytest.raises(InputLost, match=words):
             await perform(SendMouseClick, context, fields)
 
+    on_fake(tmp_path, story, {**TABLET, "input": told}, timeout_factor=0.1)
+
+
+@pytest.mark.parametrize("browser", [False, True])
+def test_a_first_move_to_where_the_pointer_is_arrives(
+    tmp_path: Path, browser: bool
+) -> None:
+    """No guest tells of such a move, and nobody has seen yet where it is."""
+
+    async def story(context: FakeContext, machine: FakeMachine) -> None:
+        fields = {"x": "0%", "y": "0%", "verify": True}
+        await perform(SendMouseMove, context, fields)
+        await machine.power.reset()
+        await perform(SendMouseMove, context, fields)
+
+    on_fake(tmp_path, story, {**TABLET, "input": {"browser": browser}})
+
+
+@pytest.mark.parametrize("what", ["restarted", "gone", "plugged", "move"])
+def test_where_a_pointer_was_once_is_no_proof_that_it_is_there(
+    tmp_path: Path, what: str
+) -> None:
+    """After a restart, say; nor is a move that a script made up."""
+    fields = {"x": "50%", "y": "50%", "verify": True}
+
+    async def story(context: FakeContext, machine: FakeMachine) -> None:
+        if what == "move":
+            await perform(SendMouseMove, context, {**fields, "x": "10%"})
+        else:
+            await perform(SendMouseMove, context, fields)
+        news = InputSeen(BROWSER, what, x=0.5, y=0.5, trusted=what != "move")
+        machine.observer.log.add([news])
+        with pytest.raises(InputLost, match="did not arrive"):
+            await perform(SendMouseMove, context, fields)
+
+    lost = 3 if what == "move" else 4
+    told = {"browser": True, "loses": [lost], "faulty": "browser"}
     on_fake(tmp_path, story, {**TABLET, "input": told}, timeout_factor=0.1)

@@ -239,9 +239,11 @@ class _Typing:
 
     async def _news(self) -> bool:
         """Wait for something of ours; false if nothing will come any more."""
+        # A key that repeats for ever, or noise, is no reason to wait for ever.
+        deadline = asyncio.get_running_loop().time() + self._patience
         while True:
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout_at(deadline):
                     await self._observer.log.more(self.mark)
             except TimeoutError:
                 await self._observer.settle()

@@ -26,6 +26,10 @@ TOLERANCE = {BROWSER: 0.004}
 in pixels, and rounds."""
 _TOLERANCE = 0.0005
 """For all others: 16 of a tablet's 32,767 steps."""
+_ASIDE = 0.05
+"""How far beside a place a pointer goes first that nobody has seen before."""
+_NOBODY_KNOWS = frozenset({"restarted", "gone", "overflow", "plugged", "unplugged"})
+"""News after which a pointer may be elsewhere than it was seen last."""
 _WHEEL = {
     "wheel-up": (0x08, 1),
     "wheel-down": (0x08, -1),
@@ -83,6 +87,19 @@ class ClosedPointer:
             await self._pointer.release((), held)
 
     async def _do(self, event: PointerEvent) -> None:
+        if event.kind == "move" and self._where.keys() != set(self._layers):
+            # It may be there already, and then nobody would tell of the move.
+            await self._send(_beside(event))
+        for arrival in await self._send(event):
+            if not arrival.done:
+                raise InputLost(
+                    f"{_told(event)} did not arrive in {NAMES[arrival.layer]}: "
+                    f"{arrival.seen or 'it saw nothing of it'}",
+                    hint="does the guest drive this pointer?",
+                )
+
+    async def _send(self, event: PointerEvent) -> Sequence[_Arrival]:
+        """Inject it and wait for it; return what became of it in each layer."""
         arrivals = {layer: _Arrival(layer, event) for layer in self._layers}
         for layer, place in self._where.items():
             arrivals[layer].starts_at(place)
@@ -96,19 +113,12 @@ class ClosedPointer:
                     continue
                 if arrivals[seen.layer].takes(seen):
                     self.latency[seen.layer].append(seen.arrived - sent_at)
-                if seen.kind == "move":
+                if seen.kind == "move" and seen.trusted:
                     self._where[seen.layer] = (seen.x, seen.y)
             return all(arrival.done for arrival in arrivals.values())
 
-        if await self._until(take):
-            return
-        for arrival in arrivals.values():
-            if not arrival.done:
-                raise InputLost(
-                    f"{_told(event)} did not arrive in {NAMES[arrival.layer]}: "
-                    f"{arrival.seen or 'it saw nothing of it'}",
-                    hint="does the guest drive this pointer?",
-                )
+        await self._until(take)
+        return list(arrivals.values())
 
     async def _until(self, take: Callable[[Sequence[InputSeen]], bool]) -> bool:
         """Hand on what is seen until that is enough; false if it never will be."""
@@ -195,13 +205,22 @@ class _Arrival:
 def _last_places(
     observer: Observer, layers: Sequence[str]
 ) -> dict[str, tuple[float, float]]:
-    """Return where each layer saw the pointer last, as far as anybody remembers."""
+    """Return where each layer saw the pointer last, as far as anybody can know."""
     log = observer.log
-    return {
-        seen.layer: (seen.x, seen.y)
-        for seen in log.since(log.mark() - log.kept)
-        if seen.kind == "move" and seen.layer in layers
-    }
+    places: dict[str, tuple[float, float]] = {}
+    for seen in log.since(log.mark() - log.kept):
+        if seen.kind in _NOBODY_KNOWS:
+            places.clear()
+        elif seen.kind == "move" and seen.trusted and seen.layer in layers:
+            places[seen.layer] = (seen.x, seen.y)
+    return places
+
+
+def _beside(event: PointerEvent) -> PointerEvent:
+    """Return a move to a place so far from an event's that every layer tells of it."""
+    return PointerEvent(
+        "move", event.x + (_ASIDE if event.x < 0.5 else -_ASIDE), event.y
+    )
 
 
 def _nobody_sent(seen: InputSeen) -> InputLost:
