@@ -6,6 +6,7 @@ The machine is a fork of one that was saved while it was observed.
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -42,6 +43,7 @@ SETTINGS: dict[str, Any] = {
     "guest": "tiny-linux",
     "keyboard": "ps2",
     "pointer": "ps2",
+    "network": "user",
     "qemu_args": ["-device", "qemu-xhci,id=usb1", "-device", "virtio-tablet-pci"],
 }
 A, CAPS, LEFT = 30, 58, 0x110
@@ -110,11 +112,12 @@ class Guest:
         return seen
 
     async def seen_of(self, *events: PointerEvent) -> list[InputSeen]:
-        """Return what was seen of a pointer's events."""
+        """Return what was seen of a pointer's events, each at least once."""
         mark = self.log.mark()
         for event in events:
+            before = self.log.mark()
             await self.inject(event)
-            await self.until(mark, len)
+            await self.until(before, len)
             await self.agent.settle()
         return list(self.log.since(mark))
 
@@ -342,6 +345,44 @@ async def typed_and_seen(guest: Guest) -> None:
     await guest.tap("shift")
     seen = await guest.until(mark, at_least(2))
     assert codes(seen) == [(SHIFT, 1), (SHIFT, 0)]
+
+
+def test_an_agent_that_calls_by_network_calls_again_after_a_snapshot(
+    stand: Stand, guest: Guest
+) -> None:
+    """Whoever it spoke to is not there any more, and nobody tells it so."""
+
+    async def served(server: socket.socket) -> NativeAgent:
+        line, _ = await asyncio.get_running_loop().sock_accept(server)
+        log = InputLog()
+        agent = NativeAgent(patience=LIMIT, sink=log.add)
+        await agent.connect(line)
+        agent.opened(True)
+        await agent.watch()
+        await guest.tap("shift")
+        while log.mark() < 2:
+            await log.more(log.mark())
+        assert codes(log.since(0)) == [(SHIFT, 1), (SHIFT, 0)]
+        return agent
+
+    async def story(server: socket.socket) -> None:
+        port = server.getsockname()[1]
+        await guest.sh(
+            "echo secret >/tmp/token; setsid python3 -S /lib/vmsuite/vmsuite_agent.py* "
+            f"--connect 10.0.2.2:{port} --token-file /tmp/token "
+            "</dev/null >/dev/null 2>&1 & echo $! >/tmp/caller"
+        )
+        first = await served(server)
+        await stand.capability(Snapshots).save("calling")
+        await stand.capability(Snapshots).restore("calling")
+        second = await served(server)
+        await guest.sh("kill $(cat /tmp/caller)")
+        await first.close()
+        await second.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        stand.run(story(server))
 
 
 def test_the_agent_keeps_still_while_nothing_is_typed(

@@ -284,7 +284,8 @@ class NativeAgent:
     def _received(self, data: bytes) -> None:
         arrived = time.monotonic()
         for version, kind, tag, payload in self._frames.feed(data):
-            if self._trace is not None:
+            # What is typed may be thousands a second, and is told elsewhere.
+            if self._trace is not None and kind != wire.EVENTS:
                 self._trace(f"na< {kind:#04x}, {len(payload)} bytes")
             if version != wire.PROTOCOL:
                 continue

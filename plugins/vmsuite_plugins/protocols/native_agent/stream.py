@@ -68,7 +68,7 @@ class Stream(asyncio.BufferedProtocol):
         """Tell that it is over."""
         self._closed.set()
         if not self._let_go:
-            self._ended("its machine is off" if exc is None else str(exc))
+            self._ended("its connection ended" if exc is None else str(exc))
 
     def _go_on(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
