@@ -88,7 +88,7 @@ def test_input_that_does_not_ends_the_case_as_what_it_is(
 
 
 @pytest.mark.parametrize(
-    "told", ["loses: [3]", "drift: [0.1, 0]", "mistakes: {2: right}", "doubles: [2]"]
+    "told", ["loses: [4]", "drift: [0.1, 0]", "mistakes: {3: right}", "doubles: [3]"]
 )
 def test_a_click_that_is_lost_or_lands_elsewhere_is_lost_input(
     quick: Lab, told: str

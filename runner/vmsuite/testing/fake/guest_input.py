@@ -37,7 +37,7 @@ class GuestKernel:
         self._kind = keyboard
         self._pointer = _TABLETS.get(pointer, _MOUSE)
         self._drift = told.drift
-        self._place: tuple[float, float] | None = None
+        self._place = (0.0, 0.0)
         self.held = {KEYS[key].code for key in told.held}
         """Keys that are down."""
         self.pressed: set[int] = set()
@@ -76,7 +76,7 @@ class GuestKernel:
         self.held.clear()
         self.pressed.clear()
         self.lit.clear()
-        self._place = None
+        self._place = (0.0, 0.0)
         self.plugged = True
 
     def unplug(self) -> None:
