@@ -95,9 +95,9 @@ def boot_script() -> bytes:
     return (files(__package__) / "files/initramfs/init").read_bytes()
 
 
-def cure() -> bytes:
-    """Return the source of the library that keeps cog 0.16 from crashing."""
-    return (files(__package__) / "shm_buffers.c").read_bytes()
+def preloads() -> dict[str, bytes]:
+    """Return the C sources of the libraries that mend the browser, by file name."""
+    return _below(files(__package__) / "preload")
 
 
 def _below(folder: Traversable, prefix: str = "") -> dict[str, bytes]:

@@ -93,6 +93,7 @@ class WebKiosk:
             least_memory=_LEAST_MEMORY,
             serial_prompt=PROMPT,
             boot_timeout=_BOOT_TIMEOUT,
+            agents=("web",),
             facts=stored.facts,
         )
 
@@ -107,7 +108,7 @@ def recipe_digest() -> str:
         {
             "": repr((FORMAT, *chosen, APPEND)),
             "boot": contents.boot_script(),
-            "cure": contents.cure(),
+            **contents.preloads(),
             **{f"/{path}": data for path, data in contents.own_files().items()},
         }
     )

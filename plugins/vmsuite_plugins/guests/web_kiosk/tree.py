@@ -19,7 +19,12 @@ _FOLDERS = ("dev", "proc", "sys", "run", "tmp", "root", "mnt", "etc", "var/log")
 _MERGED = ("bin", "sbin", "lib", "lib64")
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _SCHEMAS = "usr/share/glib-2.0/schemas"
-_CURE = "usr/lib/vmsuite/shm_buffers.so"
+_PRELOADS = "usr/lib/vmsuite"
+_COMPILE = (
+    *(COMPILER, "-shared", "-fPIC", "-O2", "-ffreestanding", "-nostdlib"),
+    # Found when called: the browser's other processes lack libwayland.
+    *("-Wl,-z,lazy", "-Wl,--build-id=none", "-s"),
+)
 _NEEDED = (
     *("usr/bin/busybox", "usr/bin/cog", "usr/bin/kmod", "usr/bin/udevadm"),
     *("usr/sbin/qemu-ga", f"{_LIBRARIES}/cog/modules/libcogplatform-drm.so"),
@@ -44,7 +49,7 @@ def grow(root: Path, packages: Iterable[Path], linux: Linux) -> None:
     _compile_python(root)
     _add_modules(root, linux)
     _add_commands(root)
-    _compile_cure(root)
+    _compile_preloads(root)
     _run(root, f"{_LIBRARIES}/glib-2.0/glib-compile-schemas", str(root / _SCHEMAS))
 
 
@@ -88,21 +93,13 @@ def _add_commands(root: Path) -> None:
             (folder / name).symlink_to("busybox")
 
 
-def _compile_cure(root: Path) -> None:
-    target = root / _CURE
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="vmsuite-cure-") as name:
-        source = Path(name) / "shm_buffers.c"
-        source.write_bytes(contents.cure())
-        run_tool(
-            [
-                *(COMPILER, "-shared", "-fPIC", "-O2", "-ffreestanding", "-nostdlib"),
-                # Found when called: the browser's other processes lack libwayland.
-                *("-Wl,-z,lazy", "-Wl,--build-id=none", "-s"),
-                *("-o", str(target), source.name),
-            ],
-            cwd=Path(name),
-        )
+def _compile_preloads(root: Path) -> None:
+    for name, source in contents.preloads().items():
+        target = (root / _PRELOADS / name).with_suffix(".so")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="vmsuite-preload-") as folder:
+            (Path(folder) / name).write_bytes(source)
+            run_tool([*_COMPILE, "-o", str(target), name], cwd=Path(folder))
 
 
 def _run(root: Path, program: str, *arguments: str, name: str = "") -> None:
