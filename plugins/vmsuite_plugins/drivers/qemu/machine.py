@@ -60,9 +60,9 @@ class QemuMachine:
         )
         self.events = EventHistory()
         self.input_log = InputLog()
+        """What was seen of its input from within, in all its lives."""
         self.clock_breaks = 0
         """How often the guest's clock stood still or began anew."""
-        """What was seen of its input from within, in all its lives."""
         self.agents = GuestAgents(
             self.name,
             sink=self.input_log.add,

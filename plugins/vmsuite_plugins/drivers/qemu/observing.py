@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vmsuite.errors import CheckFailed, InputLost, Unreachable, VmsuiteError
-from vmsuite.ports import KERNEL, Armed, InputLog, InputSeen, Observer
+from vmsuite.ports import (
+    BROWSER,
+    KERNEL,
+    Armed,
+    GuestDevice,
+    InputLog,
+    InputSeen,
+    Observer,
+)
 
 if TYPE_CHECKING:
     from vmsuite_plugins.drivers.qemu.life import Life
@@ -17,14 +26,20 @@ _CLOCK_HOLDS = 30.0
 
 
 class QemuObserver:
-    """See ``vmsuite.ports.Observer``."""
+    """See ``vmsuite.ports.Observer``: the native agent, and a page in the browser.
+
+    The page counts where the machine is to have one (``agents: [web]``); a guest with
+    such a page may do without a native agent.
+    """
 
     def __init__(self, machine: QemuMachine) -> None:
         self._machine = machine
+        self._layers: tuple[str, ...] = ()
+        """What was armed last."""
         self._clock: tuple[Life, int] | None = None
         """Whose clock was compared, and how often it had broken off before."""
         self._compared = 0.0
-        self._error = 0.0
+        self._error: dict[str, float] = {}
 
     @property
     def log(self) -> InputLog:
@@ -34,14 +49,17 @@ class QemuObserver:
     async def arm(self) -> Armed:
         """Wait until every layer observes, and say what is there."""
         await self._machine.ready()
-        life = self._machine.life()
+        life, web = self._machine.life(), self._machine.agents.web
+        devices: tuple[GuestDevice, ...] = ()
+        layers = []
         try:
-            devices = await life.native.watch()
-            clock = life, self._machine.clock_breaks
-            if clock != self._clock or time.monotonic() > self._compared:
-                self._error = (await life.native.clock()).error
-                self._clock = clock
-                self._compared = time.monotonic() + _CLOCK_HOLDS
+            if web is None or life.native.present:
+                devices = await life.native.watch()
+                layers.append(KERNEL)
+            if web is not None:
+                await web.connected()
+                layers.append(BROWSER)
+            await self._compare_clocks(life, layers)
         except CheckFailed as refused:
             raise self._nobody(refused.message, refused.hint) from refused
         except Unreachable as error:
@@ -49,9 +67,8 @@ class QemuObserver:
             if explained is not error:
                 raise explained from error
             raise self._nobody(error.message, error.hint) from error
-        return Armed(
-            layers=(KERNEL,), devices=devices, clock_error={KERNEL: self._error}
-        )
+        self._layers = tuple(layers)
+        return Armed(layers=self._layers, devices=devices, clock_error=self._error)
 
     async def settle(self) -> None:
         """Return when all that has reached every layer by now is in the log."""
@@ -61,10 +78,27 @@ class QemuObserver:
                 f"machine {self._machine.name!r} stands still ({status['status']}): "
                 "what was sent last has not arrived"
             )
+        life, web = self._machine.life(), self._machine.agents.web
         try:
-            await self._machine.life().native.settle()
+            if KERNEL in self._layers:
+                await life.native.settle()
+            if BROWSER in self._layers and web is not None:
+                await web.settle()
         except Unreachable as error:
             raise await self._machine.explained(error) from error
+
+    async def _compare_clocks(self, life: Life, layers: Sequence[str]) -> None:
+        """Relate the guest's clocks to ours, if that was not done a moment ago."""
+        clock = life, self._machine.clock_breaks
+        if clock == self._clock and time.monotonic() < self._compared:
+            return
+        web = self._machine.agents.web
+        if KERNEL in layers:
+            self._error[KERNEL] = (await life.native.clock()).error
+        if BROWSER in layers and web is not None:
+            self._error[BROWSER] = (await web.clock()).error
+        self._clock = clock
+        self._compared = time.monotonic() + _CLOCK_HOLDS
 
     def _nobody(self, why: str, hint: str) -> Unreachable:
         return Unreachable(
