@@ -1,7 +1,8 @@
-"""Whatever goes wrong with keys, the verdict says so; if nothing does, it says nothing."""
+"""Whatever goes wrong with input, the verdict says so; else it says nothing."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,12 @@ from vmsuite.testing.shorthand import text_of
 from vmsuite.testing.trial import on_fake
 from vmsuite_plugins.input.text import type_text
 from vmsuite_plugins.steps.virtualization.keyboard import SendKeyboard
+from vmsuite_plugins.steps.virtualization.mouse import (
+    SendMouseClick,
+    SendMouseDoubleClick,
+    SendMouseDrag,
+    SendMouseScroll,
+)
 
 TEXTS = st.text("ab A1!\n", min_size=1, max_size=14)
 NUMBERS = st.lists(st.integers(1, 24), max_size=2)
@@ -40,19 +47,19 @@ FAULTS = st.fixed_dictionaries(
 
 
 def judged(
-    folder: Path, text: str, told: dict[str, Any]
+    folder: Path, kind: Any, fields: dict[str, Any], told: dict[str, Any]
 ) -> tuple[bool, list[InputSeen]]:
-    """Type a text, verified; return whether that passes, and what was seen."""
+    """Do a step, verified; return whether that passes, and what was seen."""
 
     async def story(
         context: FakeContext, machine: FakeMachine
     ) -> tuple[bool, list[InputSeen]]:
         log, passes = machine.observer.log, True
         try:
-            await perform(SendKeyboard, context, {"text": text, "verify": True})
+            await perform(kind, context, {**fields, "verify": True})
         except InputLost:
             passes = False
-        # What is let go of in the end was not typed.
+        # What is let go of in the end was not sent by the step.
         end = min([*machine.input.releases, log.mark()])
         return passes, list(log.since(0))[:end]
 
@@ -87,7 +94,91 @@ def test_a_verdict_passes_if_and_only_if_all_arrived_as_sent(
     folder: Path, text: str, faults: dict[str, Any], browser: bool, keyboard: str
 ) -> None:
     told = {"keyboard": keyboard, "input": {**faults, "browser": browser}}
-    passes, seen = judged(folder, text, told)
+    passes, seen = judged(folder, SendKeyboard, {"text": text}, told)
     event(f"passes: {passes}")
     layers = (KERNEL, BROWSER) if browser else (KERNEL,)
     assert passes == arrived_as_sent(text, layers, seen)
+
+
+PLACES = st.integers(0, 20).map(lambda n: f"{5 * n}%")
+GESTURES = st.one_of(
+    st.tuples(
+        st.sampled_from([SendMouseClick, SendMouseDoubleClick]),
+        st.fixed_dictionaries(
+            {"button": st.sampled_from(["left", "right"])},
+            optional={"interval": st.just(0)},
+        ),
+    ),
+    st.tuples(
+        st.just(SendMouseScroll),
+        st.fixed_dictionaries(
+            {"direction": st.sampled_from(["up", "down"]), "amount": st.integers(1, 3)}
+        ),
+    ),
+    st.tuples(
+        st.just(SendMouseDrag),
+        st.fixed_dictionaries(
+            {"to_x": PLACES, "to_y": PLACES, "stops": st.integers(1, 3)}
+        ),
+    ),
+)
+AFTER_THE_FIRST = st.integers(2, 8)
+"""The first event only looks where the pointer is."""
+POINTER_NUMBERS = st.lists(AFTER_THE_FIRST, max_size=1)
+POINTER_FAULTS = st.fixed_dictionaries(
+    {"faulty": st.sampled_from([KERNEL, BROWSER])},
+    optional={
+        "loses": POINTER_NUMBERS,
+        "doubles": POINTER_NUMBERS,
+        "swaps": POINTER_NUMBERS,
+        "mistakes": st.dictionaries(
+            AFTER_THE_FIRST, st.sampled_from(["left", "middle"]), max_size=1
+        ),
+        "drift": st.sampled_from([(0, 0), (0.02, 0), (0, -0.02)]),
+    },
+)
+
+
+def faultless(folder: Path, kind: Any, fields: dict[str, Any]) -> list[InputSeen]:
+    """Return what is seen of a gesture where nothing goes wrong."""
+    passes, seen = judged(folder, kind, fields, {"input": {"browser": True}})
+    assert passes
+    return seen
+
+
+def gesture(seen: list[InputSeen], layer: str) -> list[tuple[Any, ...]]:
+    """Return what a layer saw of what was asked for, each place once."""
+    told = [
+        (one.kind, round(one.x, 2), round(one.y, 2))
+        if one.kind == "move"
+        else (one.kind, one.code, one.value)
+        for one in seen
+        if one.layer == layer
+    ]
+    return [
+        one
+        for before, one in itertools.pairwise(told)  # without the first, see above
+        if one != before or one[0] != "move"
+    ]
+
+
+@settings(max_examples=60)
+@given(GESTURES, PLACES, PLACES, POINTER_FAULTS)
+def test_a_pointers_verdict_passes_if_and_only_if_all_was_seen_where_it_was_done(
+    folder: Path,
+    done: tuple[Any, dict[str, Any]],
+    x: str,
+    y: str,
+    faults: dict[str, Any],
+) -> None:
+    kind, fields = done[0], {"x": x, "y": y, **done[1]}
+    if kind is SendMouseDrag:
+        fields["duration"] = 0
+    if kind is SendMouseClick:
+        fields.pop("interval", None)
+    passes, seen = judged(folder, kind, fields, {"input": {"browser": True, **faults}})
+    event(f"passes: {passes}")
+    ideal = faultless(folder, kind, fields)
+    assert passes == all(
+        gesture(seen, layer) == gesture(ideal, layer) for layer in (KERNEL, BROWSER)
+    )
