@@ -23,8 +23,12 @@ _AT_ONCE = 8
 """Strokes in one command: four plain keys. More are no faster, and the first of them
 waits for the last."""
 
-_BROWSER_CAPACITY = 16
-"""Strokes under way to a browser, which takes fifty to two hundred in a second."""
+_QUICK = 0.004
+"""Seconds within which a guest's kernel has a stroke, if it is not busy."""
+
+_BROWSER_CAPACITY, _BROWSER_FIRST, _BROWSER_QUICK = 16, 2, 0.05
+"""Strokes under way to a browser, which takes fifty to two hundred in a second; one
+that lags must not get more, or it repeats a key whose release it has not read yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +111,12 @@ class _Typing:
         self._room = [keyboard.room(stroke.event) for stroke in strokes]
         # The lowest layer knows best what the device's queue still holds.
         self._first = self.tracks[armed.layers[0]]
-        self._window = Window(keyboard.capacity)
+        self._window = Window(
+            keyboard.capacity, first=max(keyboard.capacity // 2, 1), quick=_QUICK
+        )
+        self._browser_window = Window(
+            _BROWSER_CAPACITY, first=_BROWSER_FIRST, quick=_BROWSER_QUICK
+        )
         self._under_way = 0
         """Units of the device's queue that are taken."""
         self._freed = 0
@@ -163,8 +172,8 @@ class _Typing:
             return 0  # a command costs as much as several strokes do: save them up
         browser = self.tracks.get(BROWSER)
         most = min(len(self._strokes) - self._sent, _AT_ONCE)
-        if browser is not None and browser is not self._first:
-            most = min(most, _BROWSER_CAPACITY - browser.outstanding)
+        if browser is not None:
+            most = min(most, self._browser_window.size - browser.outstanding)
         count = 0
         while count < most:
             number = self._sent + count
@@ -230,6 +239,8 @@ class _Typing:
         self.latency[track.layer].append(seconds)
         if seen.happened is not None:
             self.to_guest[track.layer].append(seen.happened - sent_at)
+        if track.layer == BROWSER:
+            self._browser_window.acknowledged(seconds)
         if track is self._first:
             self._window.acknowledged(seconds)
             for freed in range(self._freed, track.next):
