@@ -1,0 +1,275 @@
+"""Agents in a guest that call their machine's server, where nothing else is reachable."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import pytest
+
+from vmsuite.ports import Machine, Preparation, Shell
+from vmsuite_plugins.drivers.qemu.agent_door import AgentDoor
+from vmsuite_plugins.drivers.qemu.machine import QemuMachine
+from vmsuite_plugins.protocols.agent_server.web_agent import WebAgent
+
+if TYPE_CHECKING:
+    from tests.vm.conftest import Lab
+
+pytestmark = pytest.mark.vm
+
+T = TypeVar("T")
+LIMIT = 240.0
+TOLD = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.vmsuite"
+SETTINGS: dict[str, Any] = {
+    "guest": "tiny-linux",
+    "agents": ["web", "tcp", "verifier"],
+}
+
+PAGE = r'''
+"""A page without a browser: does with the host what the web agent's page does."""
+import base64, json, os, socket, struct, sys, time
+
+class Gone(Exception):
+    pass
+
+def connect(token):
+    s = socket.create_connection(("10.0.2.100", 8765), 5)
+    key = base64.b64encode(os.urandom(16)).decode()
+    s.sendall((f"GET /{token}/ws HTTP/1.1\r\nHost: 10.0.2.100:8765\r\n"
+               "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+               f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n").encode())
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += exactly(s, 1)
+    if b" 101 " not in head:
+        raise Gone(head)
+    return s
+
+def exactly(s, n):
+    data = b""
+    while len(data) < n:
+        more = s.recv(n - len(data))
+        if not more:
+            raise Gone("end")
+        data += more
+    return data
+
+def say(s, kind, **fields):
+    text = json.dumps({"kind": kind, **fields}).encode()
+    head = b"\x81" + (bytes([0x80 | len(text)]) if len(text) < 126
+                      else b"\xfe" + struct.pack(">H", len(text)))
+    s.sendall(head + b"\0\0\0\0" + text)
+
+def hear(s):
+    first, length = exactly(s, 2)
+    if length == 126:
+        (length,) = struct.unpack(">H", exactly(s, 2))
+    text = exactly(s, length)
+    if first != 0x81:
+        raise Gone(text)
+    return json.loads(text)
+
+def now():
+    return time.monotonic() * 1000
+
+def event(n):
+    return {"n": n, "type": "keydown", "code": "KeyA", "key": "a", "isTrusted": True,
+            "timeStamp": now(), "now": now()}
+
+def pressed():
+    try:
+        return int(open("/run/keys").read() or 0)
+    except OSError:
+        return 0
+
+def serve(s, state):
+    say(s, "hello", version=1, session="s" * 32, browser="none", now=now(),
+        first=state["acked"] + 1, view=dict(width=8, height=6, screenWidth=8,
+        screenHeight=6, focused=True, visible=True))
+    said = hear(s)
+    if said["kind"] != "welcome":
+        raise Gone(said)
+    state["token"] = said["token"]
+    state["acked"] = max(state["acked"], said["number"])
+    for n in range(state["acked"] + 1, state["next"]):
+        say(s, "events", events=[event(n)])
+    say(s, "ready", next=state["next"], now=now())
+    open("/run/token", "w").write(state["token"])
+    s.settimeout(0.1)
+    beats = 0
+    while True:
+        while state["next"] <= pressed():
+            say(s, "events", events=[event(state["next"])])
+            state["next"] += 1
+        beats += 1
+        say(s, "beat", number=beats, answered=0, sent=0, returned=0)
+        try:
+            said = hear(s)
+        except TimeoutError:
+            continue
+        if said["kind"] == "ack":
+            state["acked"] = said["number"]
+        elif said["kind"] == "ask":
+            say(s, "echo", question=said["number"], next=state["next"], now=now())
+
+state = {"token": sys.argv[1], "acked": 0, "next": 1}
+while True:
+    try:
+        serve(connect(state["token"]), state)
+    except (OSError, Gone) as error:
+        print(error, file=sys.stderr, flush=True)
+        time.sleep(0.05)
+'''
+
+REACH = r"""
+import socket, sys
+def reached(host, port):
+    try:
+        with socket.create_connection((host, port), 2) as s:
+            s.sendall(b"GET /x/ HTTP/1.1\r\nHost: x\r\n\r\n")
+            s.settimeout(2)
+            return bool(s.recv(1))
+    except OSError:
+        return False
+for address in sys.argv[1:]:
+    host, port = address.split(":")
+    print(address, reached(host, int(port)))
+"""
+
+
+def run(story: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(asyncio.wait_for(story, LIMIT))
+
+
+def web_of(machine: Machine) -> WebAgent:
+    web = cast("QemuMachine", machine).agents.web
+    assert web is not None
+    return web
+
+
+def door_of(machine: Machine) -> AgentDoor:
+    door = cast("QemuMachine", machine).life().blueprint.door
+    assert door is not None
+    return door
+
+
+async def start_page(machine: Machine) -> None:
+    """Let a page be there, with the address that the guest was told."""
+    shell = machine.capability(Shell)
+    await shell.put_file(PAGE.encode(), "/run/page.py", 0o644)
+    script = (
+        f"url=$(cat {TOLD}/web-agent/raw); token=$(basename $url); "
+        "setsid python3 /run/page.py $token </dev/null >/run/page.log 2>&1 &"
+    )
+    done = await shell.execute(["/bin/sh", "-c", script])
+    assert done.exit_code == 0, done.stderr
+    await web_of(machine).connected()
+
+
+async def read(machine: Machine, path: str) -> str:
+    done = await machine.capability(Shell).execute(["/bin/cat", path])
+    assert done.exit_code == 0, done.stderr
+    return done.stdout.strip()
+
+
+@asynccontextmanager
+async def forked(lab: Lab) -> AsyncIterator[Machine]:
+    """Fork a machine from a template in whose memory a page is connected."""
+    preparation = Preparation(digest="a page is there: 3", run=start_page)
+
+    def context() -> Any:
+        return lab.context(preparation=preparation)
+
+    spec = lab.spec(**SETTINGS)
+    warmth = await lab.driver.warm(spec, context())
+    assert warmth.digest, warmth.reason
+    try:
+        async with lab.driver.open(spec, context()) as machine:
+            await machine.ready()
+            assert machine.warm
+            yield machine
+    finally:
+        lab.driver.cool()
+
+
+def test_a_page_in_a_forks_memory_comes_back_with_a_token_of_its_own(lab: Lab) -> None:
+    async def story() -> None:
+        async with forked(lab) as machine:
+            began = time.monotonic()
+            web, door = web_of(machine), door_of(machine)
+            await web.connected()
+            print(f"back {time.monotonic() - began:.3f} s after the fork")
+            assert door.inherited
+            assert door.inherited != door.token
+            # What the guest can read now is the fork's own.
+            assert await read(machine, f"{TOLD}/web-agent/raw") == door.url
+            assert await read(machine, f"{TOLD}/agent-token/raw") == door.token
+            assert await read(machine, "/run/token") == door.token
+            log = cast("QemuMachine", machine).input_log
+            mark = log.mark()
+            await machine.capability(Shell).put_file(b"25", "/run/keys", 0o644)
+            async with asyncio.timeout(LIMIT):
+                while len(log.since(mark)) < 25:
+                    await log.more(mark + len(log.since(mark)))
+            await web.settle()
+            seen = log.since(mark)
+            assert [(one.kind, one.code, one.layer) for one in seen] == [
+                ("key", 30, "browser")
+            ] * 25
+            offset = await web.clock()
+            print(f"the page's clock is known within {offset.error * 1000:.1f} ms")
+            await nothing_else_is_reachable(machine)
+            await native_agent_calls(machine)
+            command = Path(f"/proc/{machine.facts['pid']}/cmdline")
+            whole = await asyncio.to_thread(command.read_bytes)
+            assert b"guestfwd" in whole
+            assert door.token.encode() not in whole
+        told = repr(lab.events)
+        assert door.token not in told
+        assert door.inherited not in told
+
+    run(story())
+
+
+async def nothing_else_is_reachable(machine: Machine) -> None:
+    """Look from the guest for what its host listens at."""
+    url = web_of(machine).url
+    port = int(url.split("/")[2].split(":")[1])
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        ports = (port, other.getsockname()[1], 8765, 8766, 22)
+        wrong = [f"10.0.2.2:{number}" for number in ports]
+        wrong += [f"10.0.2.100:{number}" for number in (*ports[:2], 80, 8764, 8767)]
+        wrong += [f"127.0.0.1:{port}", f"10.0.2.101:{port}"]
+        right = "10.0.2.100:8765"
+        shell = machine.capability(Shell)
+        await shell.put_file(REACH.encode(), "/run/reach.py", 0o644)
+        argv = ["/usr/bin/python3", "/run/reach.py", right, *wrong]
+        done = await shell.execute(argv)
+        assert done.stdout.split("\n")[:-1] == [
+            f"{right} True",  # the negative control: it is told that it is forbidden
+            *(f"{address} False" for address in wrong),
+        ], done.stderr
+
+
+async def native_agent_calls(machine: Machine) -> None:
+    """Let another native agent call by network, with what the guest was told."""
+    native = cast("QemuMachine", machine).life().native
+    before = await native.hello()
+    shell = machine.capability(Shell)
+    script = (
+        "agent=$(find / -xdev -name 'vmsuite_agent.py*' | head -n 1); "
+        f"setsid python3 $agent --connect $(cat {TOLD}/agent-address/raw) "
+        f"--token-file {TOLD}/agent-token/raw </dev/null >/run/agent.log 2>&1 &"
+    )
+    assert (await shell.execute(["/bin/sh", "-c", script])).exit_code == 0
+    async with asyncio.timeout(LIMIT):
+        while (  # noqa: ASYNC110 - what changes is in the guest
+            after := await native.hello()
+        ).pid == before.pid:
+            await asyncio.sleep(0.05)
+    assert after.features == before.features
