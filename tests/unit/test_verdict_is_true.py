@@ -26,6 +26,8 @@ from vmsuite_plugins.steps.virtualization.mouse import (
     SendMouseScroll,
 )
 
+# Derandomized: the same examples each time. After a change of the loop let them be
+# thousands, and other ones, once.
 TEXTS = st.text("ab A1!\n", min_size=1, max_size=14)
 NUMBERS = st.lists(st.integers(1, 24), max_size=2)
 FAULTS = st.fixed_dictionaries(
@@ -48,12 +50,14 @@ FAULTS = st.fixed_dictionaries(
 
 def judged(
     folder: Path, kind: Any, fields: dict[str, Any], told: dict[str, Any]
-) -> tuple[bool, list[InputSeen]]:
-    """Do a step, verified; return whether that passes, and what was seen."""
+) -> tuple[bool, list[InputSeen], int]:
+    """Do a step, verified; return whether it passes, what was seen, and how many
+    pointer events were sent.
+    """
 
     async def story(
         context: FakeContext, machine: FakeMachine
-    ) -> tuple[bool, list[InputSeen]]:
+    ) -> tuple[bool, list[InputSeen], int]:
         log, passes = machine.observer.log, True
         try:
             await perform(kind, context, {**fields, "verify": True})
@@ -61,7 +65,7 @@ def judged(
             passes = False
         # What is let go of in the end was not sent by the step.
         end = min([*machine.input.releases, log.mark()])
-        return passes, list(log.since(0))[:end]
+        return passes, list(log.since(0))[:end], len(machine.input.pointer)
 
     return on_fake(folder, story, told, timeout_factor=0.003)
 
@@ -88,13 +92,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("typing")
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, derandomize=True)
 @given(TEXTS, FAULTS, st.booleans(), st.sampled_from(["ps2", "usb", "virtio"]))
 def test_a_verdict_passes_if_and_only_if_all_arrived_as_sent(
     folder: Path, text: str, faults: dict[str, Any], browser: bool, keyboard: str
 ) -> None:
     told = {"keyboard": keyboard, "input": {**faults, "browser": browser}}
-    passes, seen = judged(folder, SendKeyboard, {"text": text}, told)
+    passes, seen, _ = judged(folder, SendKeyboard, {"text": text}, told)
     event(f"passes: {passes}")
     layers = (KERNEL, BROWSER) if browser else (KERNEL,)
     assert passes == arrived_as_sent(text, layers, seen)
@@ -139,13 +143,6 @@ POINTER_FAULTS = st.fixed_dictionaries(
 )
 
 
-def faultless(folder: Path, kind: Any, fields: dict[str, Any]) -> list[InputSeen]:
-    """Return what is seen of a gesture where nothing goes wrong."""
-    passes, seen = judged(folder, kind, fields, {"input": {"browser": True}})
-    assert passes
-    return seen
-
-
 def gesture(seen: list[InputSeen], layer: str) -> list[tuple[Any, ...]]:
     """Return what a layer saw of what was asked for, each place once."""
     told = [
@@ -162,7 +159,7 @@ def gesture(seen: list[InputSeen], layer: str) -> list[tuple[Any, ...]]:
     ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, derandomize=True)
 @given(GESTURES, PLACES, PLACES, POINTER_FAULTS)
 def test_a_pointers_verdict_passes_if_and_only_if_all_was_seen_where_it_was_done(
     folder: Path,
@@ -176,9 +173,15 @@ def test_a_pointers_verdict_passes_if_and_only_if_all_was_seen_where_it_was_done
         fields["duration"] = 0
     if kind is SendMouseClick:
         fields.pop("interval", None)
-    passes, seen = judged(folder, kind, fields, {"input": {"browser": True, **faults}})
+    machine = {"input": {"browser": True}}
+    well, ideal, count = judged(folder, kind, fields, machine)
+    machine = {"input": {"browser": True, **faults}}
+    passes, seen, sent = judged(folder, kind, fields, machine)
     event(f"passes: {passes}")
-    ideal = faultless(folder, kind, fields)
-    assert passes == all(
-        gesture(seen, layer) == gesture(ideal, layer) for layer in (KERNEL, BROWSER)
+    assert well
+    # What came twice before the rest was sent may look like all of it.
+    assert passes == (
+        sent == count
+        and gesture(seen, KERNEL) == gesture(ideal, KERNEL)
+        and gesture(seen, BROWSER) == gesture(ideal, BROWSER)
     )

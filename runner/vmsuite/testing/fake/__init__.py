@@ -7,11 +7,11 @@ It is no built-in plugin; a test loads it beside what it tests::
 A suite then says ``driver: fake`` and how the machine behaves, see ``FakeSettings``: it
 may boot slowly or never, panic, die, hang, lack capabilities, and answers commands
 from a table. Its keyboard's queue loses what does not fit, its observer tells what
-arrived, and both fail as ``input`` says, see ``FakeInputSettings``. With ``reset: fork`` it forks from small templates in the cache. A test
-in Python makes a ``FakeDriver`` itself, gives ``plugin(driver)`` to
-``load_registry``, and looks into ``driver.machines``; a test of a single step opens
-one machine with ``open_fake``. Every fake passes the contract classes of
-``vmsuite.testing.contracts``.
+arrived, and both fail as ``input`` says, see ``FakeInputSettings``. With
+``reset: fork`` it forks from small templates in the cache. A test in Python makes a
+``FakeDriver`` itself, gives ``plugin(driver)`` to ``load_registry``, and looks into
+``driver.machines``; a test of a single step opens one machine with ``open_fake``.
+Every fake passes the contract classes of ``vmsuite.testing.contracts``.
 """
 
 from collections.abc import Iterable
