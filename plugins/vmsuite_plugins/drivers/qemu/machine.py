@@ -80,6 +80,7 @@ class QemuMachine:
         self._warm = False
         self._ended: Exit | None = None
         self._life: Life | None = None
+        self._native_by_network: Life | None = None
         self._off_because = "it was not started"
         self._asked_off = False
         self._boot: asyncio.Task[None] | None = None
@@ -194,11 +195,14 @@ class QemuMachine:
 
     def restored(self, facts: Mapping[str, str]) -> None:
         """Learn that the guest goes on as it was when a snapshot was taken: ready."""
-        self.input_log.add([restarted("the machine went back to a snapshot")])
         self.note(facts)
         self.events.forget()  # what was told before has not happened to it
         self.restarts.ready()
         self._observe()
+
+    def going_back(self) -> None:
+        """Learn that a snapshot will be restored; whoever types must not wait for it."""
+        self.input_log.add([restarted("the machine went back to a snapshot")])
 
     async def power_off(self, because: str, *, flush: bool = True) -> None:
         """Pull the plug; nothing if it is off. Without ``flush``, its disks are lost.
@@ -327,6 +331,15 @@ class QemuMachine:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    @property
+    def native_waits(self) -> bool:
+        """Whether the native agent has its port open, as it would in a saved state.
+
+        One that called by network has to call again then.
+        """
+        life = self.life()
+        return life.native.present and self._native_by_network is not life
+
     async def _native_called(self, connection: socket.socket) -> None:
         """Take a connection of the native agent that came by network."""
         life = self._life
@@ -335,6 +348,8 @@ class QemuMachine:
             return
         await life.native.connect(connection)
         life.native.opened(True)
+        self._native_by_network = life
+        self._observe()
 
     def forget(self) -> None:
         """Forget what became of the guest: another one boots, or goes on."""

@@ -165,7 +165,7 @@ class QemuSnapshots:
             store = own.firmware_variables
             variables = None if store is None else await _copy(files, store)
         ram = None if own.ram is None else Ram(None, shared=False)
-        saved = Saved(about="", agent=life.agent.present, native=life.native.present)
+        saved = Saved(about="", agent=life.agent.present, native=machine.native_waits)
         return Snapshot(
             blueprint=replace(own, ram=ram, incoming=None),
             files=files,
@@ -196,6 +196,7 @@ class QemuSnapshots:
     async def _go_back(self, snapshot: Snapshot) -> None:
         machine = self._machine
         await machine.power_off("a snapshot is being restored", flush=False)
+        machine.going_back()
         await to_the_end(snapshot.put_back)
         machine.forget()
         state = sealed.another(snapshot.state)
