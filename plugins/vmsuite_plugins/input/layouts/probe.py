@@ -24,13 +24,15 @@ _MODIFIERS = (range(0xFFE1, 0xFFEF), range(0xFE01, 0xFE10), range(0xFF7E, 0xFF80
 # ISO_Level5_*; libxkbcommon up to 1.5 lets them end a compose sequence.
 _LOUD_MODIFIERS = range(0xFE11, 0xFE14)
 
-# What a press costs beside the number of its keys: the more, the stranger.
-_NOT_ON_EVERY_KEYBOARD = 5
-_LOCKS = 20
-_KEYPAD = 50
-_NEEDS_NUM_LOCK_OFF = 60
-_UNDELIVERABLE = 300
-_DETOUR = 1000
+# What a press costs, to find the one that a person would choose.
+_KEY = 10
+_MODIFIER = 30  # but for Shift
+_NOT_ON_EVERY_KEYBOARD = 15
+_LOCKS = 50
+_KEYPAD = 500
+_NEEDS_NUM_LOCK_OFF = 600
+_UNDELIVERABLE = 3_000
+_DETOUR = 10_000
 _RARE = frozenset(
     {"less", "ro", "yen", "muhenkan", "henkan", "katakanahiragana", "hiragana"}
 )
@@ -259,13 +261,15 @@ class Probe:
     def _chord(self, codes: Sequence[int]) -> KeyPress:
         return KeyPress(tuple(self._keys[code] for code in codes))
 
-    def _cost(self, codes: Iterable[int]) -> int:
-        return sum(_cost_of(self._keys[code]) for code in codes)
+    def _cost(self, codes: Sequence[int]) -> int:
+        *held, key = (self._keys[code] for code in codes)
+        modifiers = sum(_MODIFIER - _KEY for one in held if not one.startswith("shift"))
+        return modifiers + sum(map(_cost_of, (*held, key)))
 
 
 @cache
 def _cost_of(key: str) -> int:
-    cost = 1
+    cost = _KEY
     if key in _RARE:
         cost += _NOT_ON_EVERY_KEYBOARD
     if key in _LOCK_KEYS:

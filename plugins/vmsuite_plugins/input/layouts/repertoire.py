@@ -9,8 +9,8 @@ from vmsuite_plugins.input.layouts.keymap import Explored
 from vmsuite_plugins.input.layouts.probe import Way
 
 # What a sequence costs beside its presses: keys alone or with modifiers go first.
-_DEAD_KEY = 10
-_COMPOSE_KEY = 30
+_DEAD_KEY = 100
+_COMPOSE_KEY = 300
 _RETURN, _TAB, _MULTI_KEY = 0xFF0D, 0xFF09, 0xFF20
 _CONTROLS = {_RETURN: "\n", _TAB: "\t"}
 

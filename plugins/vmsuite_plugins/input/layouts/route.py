@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from vmsuite_plugins.input.layouts.probe import Way
 
 # One switch less is worth more than all that easier keys could save.
-_SWITCH = 1_000_000
+_SWITCH = 1_000_000_000
 
 
 def route(
