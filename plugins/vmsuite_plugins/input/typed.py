@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from vmsuite.ports import KeyPress
 
@@ -24,8 +25,7 @@ class Typed:
 
     def arriving(self) -> Iterator[str]:
         """Yield for each press what it adds to the text; nothing for a dead key."""
-        ends = (*self.places[1:], len(self.text))
-        for place, end in zip(self.places, ends, strict=True):
+        for place, end in pairwise((*self.places, len(self.text))):
             yield self.text[place:end]
 
     def purpose(self, press: int) -> str:

@@ -71,6 +71,7 @@ class Probe:
         self._group = components.XKB_STATE_LAYOUT_EFFECTIVE
         self._locked = components.XKB_STATE_LAYOUT_LOCKED
         self._commands = sum(1 << keymap.mod_get_index(name) for name in _COMMANDS)
+        self._acting: set[int] = set()  # keys that are modifiers when pressed alone
         self._num_lock = 1 << keymap.mod_get_index(_NUM_LOCK)
         codes = range(keymap.min_keycode(), min(keymap.max_keycode(), _LAST_CODE) + 1)
         self._keys = {
@@ -89,6 +90,7 @@ class Probe:
             held = self._hold(neutral, (code,))
             if held is None:
                 continue
+            self._acting.add(code)
             self._press(neutral, (_WITNESS,))
             neutral.update_key(code, _UP)
             if not self._is_neutral(neutral, group):
@@ -129,12 +131,20 @@ class Probe:
                 sym = state.key_get_one_sym(code)
                 if not sym or code in held.codes:
                     continue
+                if code in self._acting and not self._passes(group, held, code):
+                    continue
                 steady = numbers.key_get_one_sym(code) == sym
                 codes = (*held.codes, code)
                 cost = self._cost(codes) + (0 if steady else _NEEDS_NUM_LOCK_OFF)
                 if sym not in found or cost < found[sym].cost:
                     found[sym] = Way(cost, (self._chord(codes),))
         return found
+
+    def _passes(self, group: int, held: Held, code: int) -> bool:
+        """Whether the keyboard is as before once these keys were pressed."""
+        state = self._state(group)
+        self._press(state, (*held.codes, code))
+        return self._is_neutral(state, group)
 
     def chords(
         self, group: int, modifiers: Iterable[Held]
