@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 
-from vmsuite.ports import Machine, Preparation, Shell
+from vmsuite.ports import Desk, Machine, Preparation, Saving, Shell, Snapshots
 from vmsuite_plugins.drivers.qemu.agent_door import AgentDoor
 from vmsuite_plugins.drivers.qemu.machine import QemuMachine
 from vmsuite_plugins.protocols.agent_server.web_agent import WebAgent
@@ -210,17 +210,7 @@ def test_a_page_in_a_forks_memory_comes_back_with_a_token_of_its_own(lab: Lab) -
             assert await read(machine, f"{TOLD}/web-agent/raw") == door.url
             assert await read(machine, f"{TOLD}/agent-token/raw") == door.token
             assert await read(machine, "/run/token") == door.token
-            log = cast("QemuMachine", machine).input_log
-            mark = log.mark()
-            await machine.capability(Shell).put_file(b"25", "/run/keys", 0o644)
-            async with asyncio.timeout(LIMIT):
-                while len(log.since(mark)) < 25:
-                    await log.more(mark + len(log.since(mark)))
-            await web.settle()
-            seen = log.since(mark)
-            assert [(one.kind, one.code, one.layer) for one in seen] == [
-                ("key", 30, "browser")
-            ] * 25
+            await press_until(machine, 25, new=25)
             offset = await web.clock()
             print(f"the page's clock is known within {offset.error * 1000:.1f} ms")
             await nothing_else_is_reachable(machine)
@@ -232,6 +222,50 @@ def test_a_page_in_a_forks_memory_comes_back_with_a_token_of_its_own(lab: Lab) -
         told = repr(lab.events)
         assert door.token not in told
         assert door.inherited not in told
+
+    run(story())
+
+
+async def press_until(machine: Machine, last: int, *, new: int) -> None:
+    """Let the page get keys up to a number; see that just the new ones are seen."""
+    log = cast("QemuMachine", machine).input_log
+    mark = log.mark()
+    await machine.capability(Shell).put_file(str(last).encode(), "/run/keys", 0o644)
+    async with asyncio.timeout(LIMIT):
+        while len(log.since(mark)) < new:
+            await log.more(mark + len(log.since(mark)))
+    await web_of(machine).settle()
+    seen = [(one.layer, one.kind, one.code) for one in log.since(mark)]
+    assert seen == [("browser", "key", 30)] * new
+
+
+def test_a_page_goes_back_with_its_machine_and_stays_behind_when_it_is_saved(
+    lab: Lab, tmp_path: Path
+) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+
+    async def story() -> None:
+        async with forked(lab) as machine:
+            await web_of(machine).connected()
+            await press_until(machine, 3, new=3)
+            snapshots = machine.capability(Snapshots)
+            await snapshots.save("three")
+            await press_until(machine, 10, new=7)
+            for _ in range(2):
+                await snapshots.restore("three")
+                await web_of(machine).connected()
+                # It counts on from three, and nothing that it says is taken for old.
+                await press_until(machine, 5, new=2)
+            await machine.capability(Saving).save_to(folder)
+        said: list[bytes] = []
+        runtime = lab.context().runtime_dir
+        desk = Desk(runtime_dir=runtime, on_output=said.append)
+        async with lab.driver.revive(folder, desk) as revived:
+            await revived.send(b"cat /run/keys; poweroff -f\n")
+            assert await revived.over() == "the guest powered itself off"
+        (runtime / "qmp.sock").unlink(missing_ok=True)
+        assert b"\n5" in b"".join(said)
 
     run(story())
 
