@@ -201,7 +201,7 @@ class QemuMachine:
         self._observe()
 
     def going_back(self) -> None:
-        """Learn that a snapshot will be restored; whoever types must not wait for it."""
+        """Learn that a snapshot is restored: what was typed is lost already."""
         self.input_log.add([restarted("the machine went back to a snapshot")])
 
     async def power_off(self, because: str, *, flush: bool = True) -> None:

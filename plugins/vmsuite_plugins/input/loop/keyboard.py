@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from vmsuite.errors import CheckFailed, InputLost, Unreachable
 from vmsuite.keys import UNSURE_IN_BROWSERS, key_of_evdev
 from vmsuite.ports import BROWSER, InputSeen, KeyPress
+from vmsuite_plugins.input.loop.letting_go import let_go
 from vmsuite_plugins.input.loop.loop import Loop
 from vmsuite_plugins.input.loop.neutral import release_held
 from vmsuite_plugins.input.loop.news import check_news, check_restart
@@ -74,7 +75,7 @@ async def type_closed(
         await typing.run()
     except Unreachable:
         await typing.let_go()
-        await check_restart(loop.observer.log, typing.mark, typing.progress)
+        await check_restart(loop.observer.log, typing.began, typing.progress)
         raise
     finally:
         await typing.let_go()
@@ -106,8 +107,8 @@ class _Typing:
         self._observer = observer
         self._strokes = strokes
         self._patience = loop.patience
-        self.mark = observer.log.mark()
-        """What was seen before it is accounted for."""
+        self.began = self._mark = observer.log.mark()
+        """What was seen before it was not typed here."""
         self._room = [keyboard.room(stroke.event) for stroke in strokes]
         # The lowest layer knows best what the device's queue still holds.
         self._first = self.tracks[armed.layers[0]]
@@ -153,8 +154,7 @@ class _Typing:
         stuck = self._first.stuck() if self._first.missing else ()
         down = [*self._down, *(key for key in stuck if key not in self._down)]
         self._down.clear()
-        if down:
-            await self._keyboard.release(down)
+        await let_go(self._keyboard, down)
 
     @property
     def _outstanding(self) -> bool:
@@ -216,10 +216,10 @@ class _Typing:
     def _read(self) -> bool:
         """Account for what was seen since; return whether any of it was ours."""
         log = self._observer.log
-        if log.dropped(self.mark):
+        if log.dropped(self._mark):
             raise Unreachable("more input was seen at once than can be remembered")
-        news = log.since(self.mark)
-        self.mark += len(news)
+        news = log.since(self._mark)
+        self._mark += len(news)
         ours = False
         for seen in news:
             if seen.kind == "text":
@@ -255,7 +255,7 @@ class _Typing:
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._observer.log.more(self.mark)
+                    await self._observer.log.more(self._mark)
             except TimeoutError:
                 await self._observer.settle()
                 if self._read():

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from vmsuite.errors import InputLost
-from vmsuite.ports import BROWSER, InputSeen, Observer, PointerEvent
+from vmsuite.errors import CheckFailed, InputLost, Unreachable, Unsupported
+from vmsuite.ports import BROWSER, VERIFIER, InputSeen, Observer, PointerEvent
+from vmsuite_plugins.input.loop.letting_go import let_go
 from vmsuite_plugins.input.loop.loop import Loop
-from vmsuite_plugins.input.loop.news import check_news
+from vmsuite_plugins.input.loop.news import check_news, check_restart
 from vmsuite_plugins.input.loop.verdict import NAMES
 
 BUTTON_CODES = {
@@ -49,28 +50,38 @@ class ClosedPointer:
         observer, armed = loop.observer, loop.armed
         self._pointer = loop.input
         self._observer = observer
-        self._layers = armed.layers
+        self._layers = tuple(one for one in armed.layers if one != VERIFIER)
+        if not self._layers:
+            raise Unsupported(
+                "only an older verifier observes this guest, which tells of no places",
+                hint="leave out 'verify', or run vmsuite_agent.py in the guest",
+            )
         self._patience = loop.patience
-        self._mark = observer.log.mark()
+        self._began = self._mark = observer.log.mark()
         self._where = _last_places(observer, armed.layers)
         self._held: list[str] = []
         self._count = 0
-        self.latency: dict[str, list[float]] = {layer: [] for layer in armed.layers}
+        self.latency: dict[str, list[float]] = {layer: [] for layer in self._layers}
         """Seconds by layer, from an event's injection until the host knew of it."""
 
     async def point(self, events: Sequence[PointerEvent]) -> None:
         """Do these, in order, each only when the one before has arrived.
 
         Raises:
-            InputLost: an event did not arrive as it was sent.
+            InputLost: an event did not arrive as it was sent, or the guest restarted.
             Unreachable: the observer does not answer any more.
 
         """
         for event in events:
-            await self._do(event)
             if event.kind == "down":
-                self._held.append(event.button)
-            elif event.kind == "up" and event.button in self._held:
+                self._held.append(event.button)  # it may be, whatever comes of it
+            try:
+                await self._do(event)
+            except Unreachable:
+                log = self._observer.log
+                await check_restart(log, self._began, self._progress)
+                raise
+            if event.kind == "up" and event.button in self._held:
                 self._held.remove(event.button)
 
     async def finish(self) -> None:
@@ -82,9 +93,8 @@ class ClosedPointer:
 
     async def let_go(self) -> None:
         """Release the buttons that are down."""
-        if self._held:
-            held, self._held = list(self._held), []
-            await self._pointer.release((), held)
+        held, self._held = self._held, []
+        await let_go(self._pointer, (), held)
 
     async def _do(self, event: PointerEvent) -> None:
         if event.kind == "move" and self._where.keys() != set(self._layers):
@@ -104,7 +114,13 @@ class ClosedPointer:
         for layer, place in self._where.items():
             arrivals[layer].starts_at(place)
         sent_at = time.monotonic()
-        await self._pointer.inject([event])
+        try:
+            await self._pointer.inject([event])
+        except CheckFailed as refused:
+            raise InputLost(
+                f"the hypervisor refused {_told(event)}: {refused.message}",
+                hint=refused.hint,
+            ) from refused
         self._count += 1
 
         def take(news: Sequence[InputSeen]) -> bool:
@@ -141,8 +157,11 @@ class ClosedPointer:
         news = self._observer.log.since(self._mark)
         self._mark = self._observer.log.mark()
         for seen in news:
-            check_news(seen, lambda: f"{self._count} pointer events were sent")
+            check_news(seen, self._progress)
         return news
+
+    def _progress(self) -> str:
+        return f"{self._count} pointer events were sent"
 
 
 class _Arrival:

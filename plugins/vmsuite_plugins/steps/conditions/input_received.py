@@ -26,6 +26,7 @@ from vmsuite_plugins.steps.virtualization.coordinates import (
     in_pixels,
 )
 
+_INPUT = frozenset({"key", "button", "wheel", "shift", "move", "text"})
 _NEAR = 0.01
 """How far from its place (fraction of the screen) a pointer may have been seen."""
 
@@ -88,7 +89,7 @@ class InputReceived(ConditionKind):
         if self.layer is not None and self.layer not in armed.layers:
             raise PlatformError(f"nothing observes {NAMES[self.layer]} on this machine")
         mark = observer.log.mark()
-        news = observer.log.since(observer.log.judged)
+        news = _since_it_began(observer.log.since(observer.log.judged))
         for seen in news:
             check_news(seen, lambda: "not all that was sent can be known")
         saw = ""
@@ -145,6 +146,13 @@ class InputReceived(ConditionKind):
             type_text("" if templated(text) else text, str(layout))
         except ValueError as error:
             yield str(error)
+
+
+def _since_it_began(news: Sequence[InputSeen]) -> Sequence[InputSeen]:
+    """Leave out that the guest restarted before anything was sent."""
+    first = next((n for n, seen in enumerate(news) if seen.kind in _INPUT), len(news))
+    restarts = [n for n, seen in enumerate(news[:first]) if seen.kind == "restarted"]
+    return news[restarts[-1] + 1 :] if restarts else news
 
 
 def _codes(context: StepContext, keys: Sequence[str]) -> list[tuple[int, bool]]:

@@ -11,8 +11,9 @@ from pydantic import Field
 
 from vmsuite.kinds import Duration
 from vmsuite.model import Json
-from vmsuite.ports import PointerEvent, StepContext
+from vmsuite.ports import Input, PointerEvent, StepContext
 from vmsuite_plugins.input.fields import Button
+from vmsuite_plugins.input.loop.letting_go import let_go
 from vmsuite_plugins.steps.presence import at_most_one, given, together
 from vmsuite_plugins.steps.virtualization.coordinates import Coordinate
 from vmsuite_plugins.steps.virtualization.pointing import PointerAction, place
@@ -139,13 +140,15 @@ class SendMouseDrag(ButtonAction):
         start = await self.moves(context)
         way = await self._way(context, start)
         async with self.pointing(context) as point:
-            await point([*start, self.pressed()])
             try:
+                await point([*start, self.pressed()])
                 for event in way:
                     await point([event])
                     await asyncio.sleep(self.duration / len(way))
-            finally:
-                await point([self.released()])
+            except BaseException:
+                await let_go(context.capability(Input), (), [self.button])
+                raise
+            await point([self.released()])
 
     async def _way(
         self, context: StepContext, start: list[PointerEvent]
