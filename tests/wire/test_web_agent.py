@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from vmsuite.errors import Unreachable
 from vmsuite.ports.observing import InputSeen
-from vmsuite_plugins.protocols.agent_server.limits import Allowance
+from vmsuite_plugins.protocols.agent_server.limits import Allowance, Notes
 from vmsuite_plugins.protocols.agent_server.page_clock import PageClock
 from vmsuite_plugins.protocols.agent_server.page_messages import (
     BadMessage,
@@ -583,7 +583,41 @@ def test_connections_are_counted_from_their_first_byte(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
-def test_whoever_floods_is_read_slowly() -> None:
+def test_whoever_floods_is_read_slowly_and_loses_nothing(tmp_path: Path) -> None:
+    async def tell(lab: Lab) -> None:
+        lab.web.place.taken_at_once = 1 << 10
+        async with present(lab) as page:
+            began = time.monotonic()
+            for number in range(1, 11):
+                await page.say("events", events=[key(number)], noise="x" * 50_000)
+            asking = asyncio.create_task(lab.web.settle())
+            await page.echo(11)
+            await asking
+            assert time.monotonic() - began > 0.2  # 500 kB at 2 MiB a second
+
+    assert story(tmp_path, tell).kinds == ["key"] * 10
+
+
+def test_who_calls_again_and_again_makes_no_log_endless(tmp_path: Path) -> None:
+    async def tell(lab: Lab) -> None:
+        for number in range(100):
+            async with page_of(lab, session=f"{number:032}") as page:
+                await page.hello()
+                await page.connection.send("{")
+
+    lab = story(tmp_path, tell)
+    assert 30 <= len(lab.notes) < 100
+    told: list[str] = []
+    notes = Notes(told.append, rate=1e9, burst=1.0)
+    notes("a")
+    notes._allowance._left = notes._allowance._rate = 0.0
+    notes("b")
+    notes._allowance._left = 1.0
+    notes("c")
+    assert told == ["a", "c (1 more were left out)"]
+
+
+def test_an_allowance_says_how_long_to_wait() -> None:
     now = [0.0]
     allowance = Allowance(100.0, 50.0, clock=lambda: now[0])
     assert allowance.take(50) == 0

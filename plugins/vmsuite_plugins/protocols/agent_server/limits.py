@@ -1,4 +1,4 @@
-"""Keeps whoever sends too much waiting, and whoever asks too often out."""
+"""Keeps whoever sends too much waiting, and logs free of what is said too often."""
 
 from __future__ import annotations
 
@@ -40,3 +40,25 @@ class Allowance:
         now = self._clock()
         self._left = min(self._burst, self._left + (now - self._at) * self._rate)
         self._at = now
+
+
+class Notes:
+    """Tells what happened; if that is too often, only how much was left out.
+
+    Whoever calls again and again makes no log endless.
+    """
+
+    def __init__(
+        self, note: Callable[[str], None], *, rate: float = 1.0, burst: float = 30.0
+    ) -> None:
+        self._note = note
+        self._allowance = Allowance(rate, burst)
+        self._left_out = 0
+
+    def __call__(self, text: str) -> None:
+        """Tell it, if it is its turn."""
+        if not self._allowance.try_take(1):
+            self._left_out += 1
+            return
+        left_out, self._left_out = self._left_out, 0
+        self._note(f"{text} ({left_out} more were left out)" if left_out else text)

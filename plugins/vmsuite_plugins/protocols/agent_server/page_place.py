@@ -55,6 +55,7 @@ class PagePlace:
         """Set while a page is there that has sent all it had kept."""
         self.silent_after = SILENT_AFTER
         self.back_within = BACK_WITHIN
+        self.taken_at_once = _BYTES_AT_ONCE
         self._sink = sink
         self._tokens = tokens
         self._note = note
@@ -132,7 +133,7 @@ class PagePlace:
             self._left(line, why)
 
     async def _listen(self, line: PageLine) -> None:
-        allowance = Allowance(_BYTES_A_SECOND, _BYTES_AT_ONCE)
+        allowance = Allowance(_BYTES_A_SECOND, self.taken_at_once)
         while True:
             text = await line.connection.receive()
             if self.line is not line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from vmsuite_plugins.protocols.agent_server.limits import Notes
 from vmsuite_plugins.protocols.agent_server.page_place import Note, Sink
 from vmsuite_plugins.protocols.agent_server.tcp_server import Native, TcpServer
 from vmsuite_plugins.protocols.agent_server.tokens import Tokens
@@ -33,6 +34,7 @@ class AgentServer:
         patience: float = 10.0,
     ) -> None:
         tokens = Tokens(token)
+        note = Notes(note)
         self.web = (
             WebAgent(sink, tokens, note=note, patience=patience)
             if WEB in kinds
