@@ -133,7 +133,7 @@ def test_an_observer_that_breaks_a_promise_is_found_out(
     fault: dict[str, Any], promise: str, tmp_path: Path
 ) -> None:
     contract = TestFakeObserver()
-    contract.limit = 0.3  # type: ignore[misc] # of this one object
+    contract.limit = 0.1  # type: ignore[misc] # of this one object
     for stand in stand_of({"input": {"patience": 0.05, **fault}}, tmp_path):
         with pytest.raises((AssertionError, TimeoutError, Unreachable)):
             getattr(contract, promise)(stand)
@@ -154,7 +154,7 @@ def test_a_pointer_that_breaks_a_promise_is_found_out(
     fault: dict[str, Any], promise: str, tmp_path: Path
 ) -> None:
     contract = TestFakeTablet()
-    contract.limit = 0.3  # type: ignore[misc] # of this one object
+    contract.limit = 0.1  # type: ignore[misc] # of this one object
     for stand in stand_of({"input": fault}, tmp_path):
         with pytest.raises((AssertionError, TimeoutError)):
             getattr(contract, promise)(stand)

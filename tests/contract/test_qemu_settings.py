@@ -16,6 +16,7 @@ from vmsuite.ports import (
     GuestImage,
     GuestRecipe,
     Network,
+    Observer,
     Power,
     Screen,
     Shell,
@@ -104,7 +105,7 @@ def test_a_machine_offers_what_its_settings_allow() -> None:
     assert {Power, Shell, GuestAgent, Screen, Network, Channels} <= full
     fields = {"shell": "serial", "display": "none", "network": "none"}
     bare = offered(settings(**fields))
-    assert full - bare == {GuestAgent, Screen, Network, Channels}
+    assert full - bare == {GuestAgent, Observer, Screen, Network, Channels}
 
 
 def test_missing_files_are_found_before_anything_boots(tmp_path: Path) -> None:
