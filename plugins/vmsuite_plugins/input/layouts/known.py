@@ -26,14 +26,6 @@ class Known:
     options: Mapping[str, str]
 
 
-def check_layout(text: str) -> None:
-    """Raise ValueError unless the layout can be typed on, on this host."""
-    # Imported late: what only asks for names needs no keymap.
-    from vmsuite_plugins.input.layouts.typewriter import typewriter  # noqa: PLC0415
-
-    typewriter(text)
-
-
 @cache
 def known_layouts() -> Known:
     """Return what xkb-data lists, also the layouts it calls exotic."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from vmsuite_plugins.input.layouts.notation import BUILT_IN
+
 COMPOSE_PACKAGE = "libx11-data"
 REMEDY = (
     "apt-get install gcc python3-dev libxkbcommon-dev xkb-data "
@@ -60,7 +62,10 @@ def binding() -> Any:
     """
     host = look()
     if host.trouble:
-        raise ValueError(f"{host.trouble}: {REMEDY}")
+        raise ValueError(
+            f"here text can be typed on keyboard layout {BUILT_IN!r} only: "
+            f"{host.trouble} ({REMEDY})"
+        )
     return host.xkb
 
 

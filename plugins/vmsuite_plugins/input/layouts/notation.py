@@ -82,10 +82,21 @@ def read_notation(text: str) -> Notation:
 def _check(value: str) -> str:
     if value != BUILT_IN:
         # Imported for those who need it: it looks for a library.
-        from vmsuite_plugins.input.layouts.known import check_layout  # noqa: PLC0415
+        from vmsuite_plugins.input.layouts.typewriter import (  # noqa: PLC0415
+            typewriter,
+        )
 
-        check_layout(value)
+        typewriter(value)
     return value
+
+
+def unknown(layout: str) -> bool:
+    """Whether a layout cannot be typed on, on this host."""
+    try:
+        _check(layout)
+    except ValueError:
+        return True
+    return False
 
 
 Layout = Annotated[

@@ -14,7 +14,7 @@ from vmsuite.model import Json
 from vmsuite.ports import KeyPress, StepContext
 from vmsuite_plugins.input.chords import parse_chord
 from vmsuite_plugins.input.fields import Chord
-from vmsuite_plugins.input.layouts.notation import Layout
+from vmsuite_plugins.input.layouts.notation import Layout, unknown
 from vmsuite_plugins.input.loop.strokes import KEPT, KEPT_HINT
 from vmsuite_plugins.input.text import plan_typing
 from vmsuite_plugins.input.typed import Typed
@@ -107,8 +107,8 @@ class SendKeyboard(InputAction):
             layout = str(getattr(settings, "layout", None) or "us")
         if not isinstance(layout, str) or not isinstance(text, str):
             return
-        if templated(layout):
-            return
+        if templated(layout) or (layout == fields.get("layout") and unknown(layout)):
+            return  # nobody knows yet, or its field has said so
         try:
             # Of a text that is not known yet, only the layout can be wrong.
             typed = plan_typing("" if templated(text) else text, layout)
