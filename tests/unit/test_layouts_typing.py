@@ -219,6 +219,8 @@ def test_what_is_built_in_is_what_the_library_says() -> None:
         ("3", "th", "num_lock kp_3 num_lock"),
         ("λ", "de(neo)", "shift+backslash+e"),
         ("\t\n", "ru", "tab ret"),
+        ("ж", "us,ru", "alt+shift semicolon alt+shift"),
+        ("ж", "us,ru grp:win_space_toggle", "meta_l+spc semicolon meta_l+spc"),
     ],
 )
 def test_characters_are_typed_as_a_person_would(

@@ -175,7 +175,10 @@ class Probe:
         for codes, state in self.chords(group, modifiers):
             arrived = state.serialize_layout(self._locked)
             if arrived != group and self._is_neutral(state, arrived):
-                yield arrived, Way(self._cost(codes), (self._chord(codes),))
+                # Alt, then Shift: alone, or last, Alt opens a menu in many programs.
+                keys = [self._keys[code] for code in codes]
+                cost = sum(map(_cost_of, keys)) + keys[0].startswith("shift")
+                yield arrived, Way(cost, (self._chord(codes),))
 
     def detours(
         self, group: int, modifiers: Sequence[Held], combinations: Sequence[Held]
