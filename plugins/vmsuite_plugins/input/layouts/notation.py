@@ -15,8 +15,8 @@ SWITCH = "grp:alt_shift_toggle"
 GROUPS = 4
 """As many groups as a keyboard can have."""
 
-_NAME = r"[A-Za-z0-9_]+(?:[-+/][A-Za-z0-9_]+)*"
-_VARIANT = r"[A-Za-z0-9_.+-]+"
+_NAME = r"[A-Za-z0-9_]+(?:[-/][A-Za-z0-9_]+)*"
+_VARIANT = r"[A-Za-z0-9_.-]+"
 _GROUP = rf"{_NAME}(?:\({_VARIANT}\))?"
 _OPTION = r"[A-Za-z0-9_]+:[A-Za-z0-9_+-]+"
 PATTERN = rf"^{_GROUP}(?:,\s*{_GROUP})*(?:\s+{_OPTION})*$"
