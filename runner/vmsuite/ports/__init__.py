@@ -44,6 +44,7 @@ from vmsuite.ports.machines import (
 from vmsuite.ports.observing import (
     BROWSER,
     KERNEL,
+    VERIFIER,
     Armed,
     GuestDevice,
     InputLog,
@@ -74,6 +75,7 @@ __all__ = [
     "KERNEL",
     "STATE_FILE",
     "STATE_FOLDER",
+    "VERIFIER",
     "Armed",
     "CaseInfo",
     "ChannelStream",

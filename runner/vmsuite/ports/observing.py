@@ -18,6 +18,9 @@ KERNEL = "kernel"
 """The layer that reads ``/dev/input/event*`` in the guest."""
 BROWSER = "browser"
 """The layer that gets a page's DOM events in the guest's browser."""
+VERIFIER = "verifier"
+"""The layer that an older agent verifies, which says of each key that it was asked for
+whether it went down, and nothing else."""
 
 
 class InputSeen(NamedTuple):

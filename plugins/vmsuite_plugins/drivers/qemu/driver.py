@@ -211,7 +211,7 @@ class QemuDriver:
 
     def _equip(self, machine: QemuMachine, promised: frozenset[type[Any]]) -> None:
         """Let a machine have the capabilities that were promised, and no others."""
-        agent = QemuAgent(machine)
+        agent, observer = QemuAgent(machine), QemuObserver(machine)
         made = {
             Power: QemuPower(machine),
             Monitor: QemuMonitor(machine),
@@ -219,8 +219,8 @@ class QemuDriver:
             Shell: QemuShell(machine, agent),
             Console: QemuConsole(machine),
             Channels: QemuChannels(machine),
-            Input: QemuInput(machine),
-            Observer: QemuObserver(machine),
+            Input: QemuInput(machine, observer.verifier),
+            Observer: observer,
             Screen: QemuScreen(machine),
             Media: QemuMedia(machine),
             Network: QemuNetwork(machine),

@@ -11,6 +11,7 @@ from vmsuite.keys import SINCE
 from vmsuite.model import Json
 from vmsuite.ports import KeyEvent, KeyPress, PointerEvent
 from vmsuite_plugins.drivers.qemu.machine import QemuMachine
+from vmsuite_plugins.drivers.qemu.verifying import VerifierLayer
 from vmsuite_plugins.protocols.input_events import (
     key_event,
     pointer_events,
@@ -33,8 +34,9 @@ _PER_POINTER_REPORT = 0.01
 class QemuInput:
     """See ``vmsuite.ports.Input``."""
 
-    def __init__(self, machine: QemuMachine) -> None:
+    def __init__(self, machine: QemuMachine, verifier: VerifierLayer) -> None:
         self._machine = machine
+        self._verifier = verifier
         self._turn = asyncio.Lock()
         self.keyboard = machine.plan.blueprint.keyboard
         self.capacity = _QUEUE[self.keyboard]
@@ -49,6 +51,7 @@ class QemuInput:
 
         Raises CheckFailed, naming the key or button that no device has.
         """
+        await self._verifier.expect(events)
         for keys, reports in list(_commands(events)):  # all right, or none is sent
             await self._send(reports, keys)
 

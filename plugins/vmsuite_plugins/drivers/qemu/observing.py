@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,12 +11,14 @@ from vmsuite.errors import CheckFailed, InputLost, Unreachable, VmsuiteError
 from vmsuite.ports import (
     BROWSER,
     KERNEL,
+    VERIFIER,
     Armed,
     GuestDevice,
     InputLog,
     InputSeen,
     Observer,
 )
+from vmsuite_plugins.drivers.qemu.verifying import VerifierLayer
 
 if TYPE_CHECKING:
     from vmsuite_plugins.drivers.qemu.life import Life
@@ -28,18 +31,21 @@ _CLOCK_HOLDS = 30.0
 class QemuObserver:
     """See ``vmsuite.ports.Observer``: the native agent, and a page in the browser.
 
-    The page counts where the machine is to have one (``agents: [web]``); a guest with
-    such a page may do without a native agent.
+    The page counts where the machine is to have one (``agents: [web]``), and so does an
+    older verifier; a guest with one of these may do without a native agent.
     """
 
     def __init__(self, machine: QemuMachine) -> None:
         self._machine = machine
+        self._turn = asyncio.Lock()
         self._layers: tuple[str, ...] = ()
         """What was armed last."""
         self._clock: tuple[Life, int] | None = None
         """Whose clock was compared, and how often it had broken off before."""
         self._compared = 0.0
         self._error: dict[str, float] = {}
+        self.verifier = VerifierLayer(self.log, lambda: machine.agents.verifier)
+        """Asked about keys before they are pressed, where there is one."""
 
     @property
     def log(self) -> InputLog:
@@ -49,16 +55,24 @@ class QemuObserver:
     async def arm(self) -> Armed:
         """Wait until every layer observes, and say what is there."""
         await self._machine.ready()
+        async with self._turn:
+            return await self._arm()
+
+    async def _arm(self) -> Armed:
         life, web = self._machine.life(), self._machine.agents.web
+        verifier = self._machine.agents.verifier
         devices: tuple[GuestDevice, ...] = ()
         layers = []
         try:
-            if web is None or life.native.present:
+            if (web is None and verifier is None) or life.native.present:
                 devices = await life.native.watch()
                 layers.append(KERNEL)
             if web is not None:
                 await web.connected()
                 layers.append(BROWSER)
+            if verifier is not None:
+                await verifier.connected()
+                layers.append(VERIFIER)
             await self._compare_clocks(life, layers)
         except CheckFailed as refused:
             raise self._nobody(refused.message, refused.hint) from refused
@@ -84,6 +98,7 @@ class QemuObserver:
                 await life.native.settle()
             if BROWSER in self._layers and web is not None:
                 await web.settle()
+            await self.verifier.settle()
         except Unreachable as error:
             raise await self._machine.explained(error) from error
 

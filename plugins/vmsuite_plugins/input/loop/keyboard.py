@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from vmsuite.errors import CheckFailed, InputLost, Unreachable
 from vmsuite.keys import UNSURE_IN_BROWSERS, key_of_evdev
-from vmsuite.ports import BROWSER, InputSeen, KeyPress
+from vmsuite.ports import BROWSER, VERIFIER, InputSeen, KeyPress
 from vmsuite_plugins.input.loop.letting_go import let_go
 from vmsuite_plugins.input.loop.loop import Loop
 from vmsuite_plugins.input.loop.neutral import release_held
@@ -174,6 +174,9 @@ class _Typing:
         most = min(len(self._strokes) - self._sent, _AT_ONCE)
         if browser is not None:
             most = min(most, self._browser_window.size - browser.outstanding)
+        if VERIFIER in self.tracks:
+            # It answers for one key after the other, whatever comes meanwhile.
+            most = min(most, 1 - self.tracks[VERIFIER].outstanding)
         count = 0
         while count < most:
             number = self._sent + count
@@ -201,6 +204,7 @@ class _Typing:
         self._sent += count
         for track in self.tracks.values():
             track.send(count)
+        self._free()
         try:
             await self._keyboard.inject([stroke.event for stroke in strokes])
         except CheckFailed as refused:
@@ -243,10 +247,14 @@ class _Typing:
             self._browser_window.acknowledged(seconds)
         if track is self._first:
             self._window.acknowledged(seconds)
-            for freed in range(self._freed, track.next):
-                self._under_way -= self._room[freed]
-            self._freed = max(self._freed, track.next)
+            self._free()
         return True
+
+    def _free(self) -> None:
+        """Count what the device's queue holds no more."""
+        for freed in range(self._freed, self._first.next):
+            self._under_way -= self._room[freed]
+        self._freed = max(self._freed, self._first.next)
 
     async def _news(self) -> bool:
         """Wait for something of ours; false if nothing will come any more."""
@@ -272,7 +280,9 @@ class _Typing:
 
 
 def _hidden(layer: str, strokes: Sequence[Stroke]) -> frozenset[int]:
-    """Return the strokes that a layer may have no name for."""
+    """Return the strokes that a layer may have no name for, or never tells of."""
+    if layer == VERIFIER:
+        return frozenset(n for n, stroke in enumerate(strokes) if not stroke.event.down)
     if layer != BROWSER:
         return frozenset()
     return frozenset(

@@ -74,7 +74,7 @@ class Track:
         return None if self._of_hidden(seen) else self._out_of_order(seen)
 
     def stuck(self) -> list[str]:
-        """Return the keys whose press arrived and whose release did not."""
+        """Return the keys that came down, and were let go in vain."""
         held: dict[str, None] = {}
         for number in range(self.next):
             if number in self.missing:
@@ -84,7 +84,9 @@ class Track:
                 held[event.key] = None
             else:
                 held.pop(event.key, None)
-        return list(held)
+        sent = self.strokes[: self.sent]
+        released = {stroke.event.key for stroke in sent if not stroke.event.down}
+        return [key for key in held if key in released]
 
     def give_up(self) -> None:
         """Count all that is under way as missing: it will not come any more."""

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmsuite.errors import InputLost
-from vmsuite.ports import BROWSER, KERNEL, InputSeen, KeyPress
+from vmsuite.ports import BROWSER, KERNEL, VERIFIER, InputSeen, KeyPress
 from vmsuite_plugins.input.loop.track import Track
 from vmsuite_plugins.input.loop.words import Words
 from vmsuite_plugins.input.typed import Typed
 
-NAMES = {KERNEL: "the guest's kernel", BROWSER: "the guest's browser"}
+NAMES = {
+    KERNEL: "the guest's kernel",
+    BROWSER: "the guest's browser",
+    VERIFIER: "the guest's verifier",
+}
 """What layers are called in messages."""
 _SHOWN = 12
 """How many differences a message's evidence lists of each layer."""

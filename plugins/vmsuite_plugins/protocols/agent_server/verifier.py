@@ -100,6 +100,10 @@ class Verifier:
         """Whether an agent is there."""
         return self._present.is_set()
 
+    async def connected(self) -> None:
+        """Wait until an agent is there. Raises Unreachable after ``patience``."""
+        await self._connected()
+
     async def keyboard(self, key: str, *, within: float = 5.0) -> Verified:
         """Ask whether a key arrives ``within`` so many seconds. See ``ask``."""
         return await self.ask("keyboard", {"key": key}, within=within)
