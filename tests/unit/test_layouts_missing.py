@@ -94,6 +94,48 @@ def test_the_doctor_says_how_to_get_it(bare: CommandLine) -> None:
     assert line.endswith(f"|{REMEDY}")
 
 
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        (
+            "XKB_CONFIG_ROOT",
+            "keyboard layouts|False|xkb-data, the keyboard layouts, is",
+        ),
+        (
+            "XLOCALEDIR",
+            "compose sequences|False|no Compose file of en_US.UTF-8|apt-get",
+        ),
+    ],
+)
+def test_the_doctor_looks_for_the_data(
+    tmp_path: Path, variable: str, told: str
+) -> None:
+    pytest.importorskip("xkbcommon")
+    said = subprocess.run(
+        [sys.executable, "-c", DIAGNOSE],
+        env={variable: str(tmp_path), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    assert told in said
+
+
+def test_a_host_without_compose_sequences_is_told_what_dead_keys_take(
+    cli: CommandLine,
+) -> None:
+    pytest.importorskip("xkbcommon")
+    cli.write("suite.yaml", SUITE.replace("Hello", "ô") % (", layout: de", ""))
+    assert cli("lint", "suite.yaml").code == 0
+    told = cli("lint", "suite.yaml", XLOCALEDIR=str(cli.folder))
+    assert told.code == 2
+    assert "has no key for 'ô'" in told.said
+    assert (
+        "(dead keys take compose sequences: apt-get install libx11-data)" in told.said
+    )
+
+
 def test_the_doctor_says_where_layouts_and_compose_sequences_lie() -> None:
     pytest.importorskip("xkbcommon")
     found = {one.name: one for one in diagnose(load_registry([doctor]))}

@@ -42,12 +42,14 @@ def described(char: str) -> str:
     return f"{char!r} (U+{ord(char):04X} {name})"
 
 
-def refusal(text: str, missing: Sequence[int], layout: str) -> ValueError:
+def refusal(
+    text: str, missing: Sequence[int], layout: str, *, hint: str = ""
+) -> ValueError:
     """Return the error that says which characters of a text a layout cannot type."""
     first = missing[0]
     others = len({text[place] for place in missing} - {text[first]})
     more = f", nor for {others} other character{'s' * (others > 1)}" if others else ""
     return ValueError(
         f"keyboard layout {layout!r} has no key for {described(text[first])}, "
-        f"character {first + 1} of the text{more}"
+        f"character {first + 1} of the text{more}{f' ({hint})' if hint else ''}"
     )

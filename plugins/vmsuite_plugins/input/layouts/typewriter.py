@@ -13,7 +13,7 @@ from vmsuite.ports import KeyPress
 from vmsuite_plugins.input.layouts.compose import read_compositions
 from vmsuite_plugins.input.layouts.keymap import explore
 from vmsuite_plugins.input.layouts.known import unknown_group, unknown_option
-from vmsuite_plugins.input.layouts.library import binding
+from vmsuite_plugins.input.layouts.library import COMPOSE_PACKAGE, binding, look
 from vmsuite_plugins.input.layouts.notation import Notation, read_notation
 from vmsuite_plugins.input.layouts.probe import Way
 from vmsuite_plugins.input.layouts.repertoire import Repertoire
@@ -101,7 +101,7 @@ class Typewriter:
             ]
             start += len(cluster)
         if missing:
-            raise refusal(text, missing, self.name)
+            raise refusal(text, missing, self.name, hint=_hint())
         return units
 
     def _together(self, cluster: str) -> Sequence[str]:
@@ -133,6 +133,12 @@ class Typewriter:
         yield from zip(route(sums, self._switches), runs, strict=True)
 
 
+def _hint() -> str:
+    if look().compose is None:
+        return f"dead keys take compose sequences: apt-get install {COMPOSE_PACKAGE}"
+    return ""
+
+
 def _cost(way: Way | None) -> float:
     return math.inf if way is None else way.cost
 
@@ -148,7 +154,6 @@ def _clusters(text: str) -> Iterator[str]:
         yield text[start:]
 
 
-@cache
 def typewriter(layout: str) -> Typewriter:
     """Return a layout to type on; what was compiled once is kept.
 
@@ -157,12 +162,24 @@ def typewriter(layout: str) -> Typewriter:
             says which layouts are near, or what to install.
 
     """
-    notation = read_notation(layout)
-    xkb = binding()
-    trouble = unknown_option(notation)
-    if trouble:
-        raise ValueError(trouble)
-    explored = explore(compile_keymap(notation, xkb), xkb)
+    made = _make(layout)
+    if isinstance(made, str):
+        raise ValueError(made)
+    return made
+
+
+@cache
+def _make(layout: str) -> Typewriter | str:
+    """Return the layout, or why there is none: many steps may ask in vain."""
+    try:
+        notation = read_notation(layout)
+        xkb = binding()
+        trouble = unknown_option(notation)
+        if trouble:
+            return trouble
+        explored = explore(compile_keymap(notation, xkb), xkb)
+    except ValueError as error:
+        return str(error)
     repertoire = Repertoire(explored, read_compositions, xkb.keysym_to_string)
     return Typewriter(layout, repertoire, explored.switches)
 
