@@ -146,7 +146,7 @@ def suite_knowledge(imports: Sequence[Import]) -> list[str]:
     allowed = (
         "vmsuite_plugins.protocols",
         "vmsuite_plugins.guests",
-        "vmsuite_plugins.agents.native",  # the other end of a wire, from the guest
+        "vmsuite_plugins.agents.",  # the other ends of wires, from the guest
     )
     knowing = ("vmsuite.kinds", "vmsuite.planning", "vmsuite.documents")
     return [
