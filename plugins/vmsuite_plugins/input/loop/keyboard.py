@@ -226,7 +226,7 @@ class _Typing:
         self._mark += len(news)
         ours = False
         for seen in news:
-            if seen.kind == "text":
+            if seen.kind == "text" and seen.trusted:
                 self._text.append(seen.symbol)
             elif seen.kind != "key":
                 check_news(seen, self.progress)
