@@ -28,6 +28,9 @@ _PER_ITEM = {"ps2": 0.001, "virtio": 0.001, "usb": 0.016}
 """Seconds we give a guest for taking one item out of the keyboard's queue. A USB host
 asks its keyboard every 8 ms, and later on a busy host: 10 ms lost 4 events of 1,200."""
 
+_OTHER_MODIFIERS = ("shift_r", "ctrl", "ctrl_r", "alt", "alt_r", "meta_l", "meta_r")
+"""All but the left Shift."""
+
 _PER_POINTER_REPORT = 0.01
 
 
@@ -95,6 +98,15 @@ class QemuInput:
         """Let go of keys and buttons that may be held, whoever pressed them."""
         async with self._turn:
             await self._let_go([*releases(keys), *map(_button_up, buttons)])
+
+    async def release_modifiers(self) -> None:
+        """Let go of Shift, Ctrl, Alt and Meta, whether or not they are held."""
+        async with self._turn:
+            # Linux takes the release of a left Shift that is not down (AA in PS/2) for
+            # a keyboard that was plugged in: it resets it, and loses what is typed
+            # meanwhile. So Shift is pressed before.
+            shift = [key_event("shift", True), key_event("shift", False)]
+            await self._let_go([*shift, *releases(_OTHER_MODIFIERS)])
 
     async def _press_slowly(self, press: KeyPress, hold: float) -> None:
         """Send a chord key by key, with time between."""

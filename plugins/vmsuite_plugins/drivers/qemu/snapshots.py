@@ -32,8 +32,6 @@ AT_MOST = 32
 ROOM = 16 << 30
 """Bytes that all snapshots of one machine may take together."""
 
-MODIFIERS = ("shift", "shift_r", "ctrl", "ctrl_r", "alt", "alt_r", "meta_l", "meta_r")
-
 _REMEDY = "a snapshot under a name that is taken replaces the former one"
 
 _RESTORED_WITHIN = 60.0
@@ -218,14 +216,15 @@ class QemuSnapshots:
         """Let the guest be one of now: its clock, its pool, the hands at its keys."""
         machine = self._machine
         life = machine.life()
+        # First: they fill a keyboard's queue, and who answers below has taken them all.
+        keyboard = cast("QemuInput", machine.capability(Input))
+        await keyboard.release_modifiers()
         speaks = saved.agent or machine.plan.shell == "serial"
         shell = machine.capability(Shell) if speaks else None
         set_clock = machine.plan.settings.clock == "host"
         facts = await wake(life, saved, shell, set_clock=set_clock)
         if saved.agent:
             await life.agent.greet()
-        keyboard = cast("QemuInput", machine.capability(Input))
-        await keyboard.release(MODIFIERS)
         return facts
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from vmsuite_plugins.drivers.qemu.input import QemuInput
     from vmsuite_plugins.drivers.qemu.machine import QemuMachine
 
-_MODIFIERS = ("shift", "shift_r", "ctrl", "ctrl_r", "alt", "alt_r", "meta_l", "meta_r")
 _LET_GO_WITHIN = 2.0
 _CONSOLE = 64 << 10
 """Characters of the console's end that are kept."""
@@ -57,7 +56,7 @@ async def save(machine: QemuMachine, files: MemoryFiles) -> Saved:
     # Held keys would be held in every fork. What the keyboard still has to tell the
     # guest is part of its state.
     keyboard = cast("QemuInput", machine.capability(Input))
-    await keyboard.release(_MODIFIERS)
+    await keyboard.release_modifiers()
     saved = Saved(
         about=about(machine.plan.blueprint, machine.facts),
         agent=life.agent.present,
