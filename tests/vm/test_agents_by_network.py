@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -16,6 +16,7 @@ from vmsuite.ports import Desk, Machine, Preparation, Saving, Shell, Snapshots
 from vmsuite_plugins.drivers.qemu.agent_door import AgentDoor
 from vmsuite_plugins.drivers.qemu.machine import QemuMachine
 from vmsuite_plugins.protocols.agent_server.web_agent import WebAgent
+from vmsuite_plugins.protocols.agent_server.web_server import CONNECTIONS
 
 if TYPE_CHECKING:
     from tests.vm.conftest import Lab
@@ -142,6 +143,19 @@ for address in sys.argv[1:]:
 """
 
 
+FLOOD = r"""
+import socket, time
+held = []
+for _ in range(60):
+    try:
+        held.append(socket.create_connection(("10.0.2.100", 8765), 5))
+    except OSError:
+        pass
+print(len(held), flush=True)
+time.sleep(3600)
+"""
+
+
 def run(story: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(asyncio.wait_for(story, LIMIT))
 
@@ -215,10 +229,15 @@ def test_a_page_in_a_forks_memory_comes_back_with_a_token_of_its_own(lab: Lab) -
             print(f"the page's clock is known within {offset.error * 1000:.1f} ms")
             await nothing_else_is_reachable(machine)
             await native_agent_calls(machine)
+            await a_flood_of_connections_is_bounded(machine)
+            await press_until(machine, 30, new=5)
             command = Path(f"/proc/{machine.facts['pid']}/cmdline")
             whole = await asyncio.to_thread(command.read_bytes)
             assert b"guestfwd" in whole
             assert door.token.encode() not in whole
+        async with asyncio.timeout(LIMIT):
+            while await asyncio.to_thread(relays, door):  # noqa: ASYNC110 - processes
+                await asyncio.sleep(0.02)
         told = repr(lab.events)
         assert door.token not in told
         assert door.inherited not in told
@@ -288,6 +307,32 @@ async def nothing_else_is_reachable(machine: Machine) -> None:
             f"{right} True",  # the negative control: it is told that it is forbidden
             *(f"{address} False" for address in wrong),
         ], done.stderr
+
+
+def relays(door: AgentDoor) -> int:
+    """Return how many relays lead to the machine's sockets now."""
+    count = 0
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            count += str(door.web).encode() in words or str(door.tcp).encode() in words
+    return count
+
+
+async def a_flood_of_connections_is_bounded(machine: Machine) -> None:
+    """Let the guest open far more connections than are served at once."""
+    shell = machine.capability(Shell)
+    await shell.put_file(FLOOD.encode(), "/run/flood.py", 0o644)
+    script = (
+        "setsid python3 /run/flood.py </dev/null >/run/flooded 2>&1 & "
+        "until grep -q . /run/flooded; do sleep 0.1; done; cat /run/flooded"
+    )
+    done = await shell.execute(["/bin/sh", "-c", script])
+    assert done.stdout == "60\n"  # its network takes them; nobody serves so many
+    async with asyncio.timeout(LIMIT):
+        while await asyncio.to_thread(relays, door_of(machine)) > CONNECTIONS:
+            await asyncio.sleep(0.05)
+    await shell.execute(["/bin/sh", "-c", "kill $(pgrep -f flood.py)"])
 
 
 async def native_agent_calls(machine: Machine) -> None:
