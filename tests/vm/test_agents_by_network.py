@@ -128,20 +128,31 @@ while True:
 '''
 
 REACH = r"""
-import socket, sys
-def reached(host, port):
-    try:
-        with socket.create_connection((host, port), 2) as s:
-            s.sendall(b"GET /x/ HTTP/1.1\r\nHost: x\r\n\r\n")
-            s.settimeout(2)
-            return bool(s.recv(1))
-    except OSError:
-        return False
+import socket, sys, time
+ends = []
 for address in sys.argv[1:]:
     host, port = address.split(":")
-    print(address, reached(host, int(port)))
+    end = socket.socket()
+    end.setblocking(False)
+    end.connect_ex((host, int(port)))
+    ends.append((address, end))
+asked, answered = set(), set()
+until = time.monotonic() + 60
+while time.monotonic() < until:
+    for address, end in ends:
+        try:
+            if address not in asked and end.send(b"GET /x/ HTTP/1.1\r\nHost: x\r\n\r\n"):
+                asked.add(address)
+            if address in asked and end.recv(1):
+                answered.add(address)
+        except OSError:
+            pass
+    if answered and until > time.monotonic() + 2:
+        until = time.monotonic() + 2  # whoever else is there has that long
+    time.sleep(0.05)
+for address, _ in ends:
+    print(address, address in answered)
 """
-
 
 FLOOD = r"""
 import socket, time
@@ -247,7 +258,7 @@ def test_a_page_in_a_forks_memory_comes_back_with_a_token_of_its_own(lab: Lab) -
 
 async def press_until(machine: Machine, last: int, *, new: int) -> None:
     """Let the page get keys up to a number; see that just the new ones are seen."""
-    log = cast("QemuMachine", machine).input_log
+    log = cast("QemuMachine", machine).observer.log
     mark = log.mark()
     await machine.capability(Shell).put_file(str(last).encode(), "/run/keys", 0o644)
     async with asyncio.timeout(LIMIT):
@@ -330,7 +341,9 @@ async def a_flood_of_connections_is_bounded(machine: Machine) -> None:
     done = await shell.execute(["/bin/sh", "-c", script])
     assert done.stdout == "60\n"  # its network takes them; nobody serves so many
     async with asyncio.timeout(LIMIT):
-        while await asyncio.to_thread(relays, door_of(machine)) > CONNECTIONS:
+        while (  # noqa: ASYNC110 - processes
+            await asyncio.to_thread(relays, door_of(machine)) > CONNECTIONS
+        ):
             await asyncio.sleep(0.05)
     await shell.execute(["/bin/sh", "-c", "kill $(pgrep -f flood.py)"])
 
