@@ -81,7 +81,7 @@ def stand(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]
 def parts(machine: Machine) -> tuple[NativeAgent, InputLog]:
     """Return the driver's own connection, which no capability offers, and its log."""
     assert isinstance(machine, QemuMachine)
-    return machine.life().native, machine.input_log
+    return machine.life().native, machine.observer.log
 
 
 class Guest:

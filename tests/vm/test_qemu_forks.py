@@ -67,8 +67,11 @@ class Forge:
         """Return a guest of a few bytes, for what is not about what is in a guest."""
         disk = self.lab.disk("say")
         return {
-            **{"disk": disk, "ready": "console:hello", "network": "none"},
-            **{"memory": "32M", "boot_timeout": "1m"},
+            "disk": disk,
+            "ready": "console:hello",
+            "network": "none",
+            "memory": "32M",
+            "boot_timeout": "1m",
         }
 
     def template(self, digest: str) -> Template:

@@ -49,7 +49,6 @@ from vmsuite_plugins.drivers.qemu.devices import (
 )
 from vmsuite_plugins.drivers.qemu.input import QemuInput
 from vmsuite_plugins.drivers.qemu.machine import QemuMachine
-from vmsuite_plugins.drivers.qemu.observing import QemuObserver
 from vmsuite_plugins.drivers.qemu.own_files import OwnFiles
 from vmsuite_plugins.drivers.qemu.power import QemuPower
 from vmsuite_plugins.drivers.qemu.resolve import (
@@ -211,7 +210,7 @@ class QemuDriver:
 
     def _equip(self, machine: QemuMachine, promised: frozenset[type[Any]]) -> None:
         """Let a machine have the capabilities that were promised, and no others."""
-        agent, observer = QemuAgent(machine), QemuObserver(machine)
+        agent, observer = QemuAgent(machine), machine.observer
         made = {
             Power: QemuPower(machine),
             Monitor: QemuMonitor(machine),

@@ -17,14 +17,14 @@ from typing import Any, TypeVar, cast
 from vmsuite.errors import MachineLost, PlatformError, Unreachable, Unsupported
 from vmsuite.events import CommandSent, LogLine
 from vmsuite.model import Json
-from vmsuite.ports import InputLog, MachineContext, Observer
+from vmsuite.ports import MachineContext
 from vmsuite.processes import Exit
 from vmsuite_plugins.drivers.qemu.audit import masked
 from vmsuite_plugins.drivers.qemu.command_line import AGENT_ID, NATIVE_ID, Blueprint
 from vmsuite_plugins.drivers.qemu.fate import Fate
 from vmsuite_plugins.drivers.qemu.guest_agents import GuestAgents
 from vmsuite_plugins.drivers.qemu.life import Life
-from vmsuite_plugins.drivers.qemu.observing import observe, restarted
+from vmsuite_plugins.drivers.qemu.observing import QemuObserver
 from vmsuite_plugins.drivers.qemu.readiness import await_ready
 from vmsuite_plugins.drivers.qemu.resolve import Plan
 from vmsuite_plugins.drivers.qemu.restarts import Restarts
@@ -59,13 +59,11 @@ class QemuMachine:
             else None
         )
         self.events = EventHistory()
-        self.input_log = InputLog()
-        """What was seen of its input from within, in all its lives."""
-        self.clock_breaks = 0
-        """How often the guest's clock stood still or began anew."""
+        self.observer = QemuObserver(self)
+        """Tells what was seen of its input from within, in all its lives."""
         self.agents = GuestAgents(
             self.name,
-            sink=self.input_log.add,
+            sink=self.observer.log.add,
             note=lambda text: context.emit(LogLine(text=text, source=self.name)),
             native=self._native_called,
             patience=_PATIENCE * context.timeout_factor,
@@ -167,7 +165,7 @@ class QemuMachine:
             environment=self.context.environment,
             feed=self.console.feed,
             on_event=self._handle,
-            on_input=self.input_log.add,
+            on_input=self.observer.log.add,
             events=self.events,
             trace=self._trace,
             patience=_PATIENCE * self.context.timeout_factor,
@@ -191,18 +189,14 @@ class QemuMachine:
         self.events.forget()  # none is of what a case did
         self.restarts.begin()
         self.restarts.ready()
-        self._observe()
+        self.observer.begin()
 
     def restored(self, facts: Mapping[str, str]) -> None:
         """Learn that the guest goes on as it was when a snapshot was taken: ready."""
         self.note(facts)
         self.events.forget()  # what was told before has not happened to it
         self.restarts.ready()
-        self._observe()
-
-    def going_back(self) -> None:
-        """Learn that a snapshot is restored: what was typed is lost already."""
-        self.input_log.add([restarted("the machine went back to a snapshot")])
+        self.observer.begin()
 
     async def power_off(self, because: str, *, flush: bool = True) -> None:
         """Pull the plug; nothing if it is off. Without ``flush``, its disks are lost.
@@ -349,7 +343,7 @@ class QemuMachine:
         await life.native.connect(connection)
         life.native.opened(True)
         self._native_by_network = life
-        self._observe()
+        self.observer.begin()
 
     def forget(self) -> None:
         """Forget what became of the guest: another one boots, or goes on."""
@@ -368,17 +362,7 @@ class QemuMachine:
     def _booted(self, boot: asyncio.Task[None]) -> None:
         if not boot.cancelled() and boot.exception() is None:
             self.restarts.ready()
-            self._observe()
-
-    def _observe(self) -> None:
-        """Have input observed from the start: others may type before a step asks."""
-        observer = self._capabilities.get(Observer)
-        if (
-            observer is not None
-            and self._life is not None
-            and self._life.native.present
-        ):
-            self.keep(observe(observer))
+            self.observer.begin()
 
     def _handle(self, event: Json) -> None:
         data = event.get("data", {})
@@ -388,10 +372,9 @@ class QemuMachine:
             case "VSERPORT_CHANGE" if data.get("id") == NATIVE_ID and self._life:
                 self._life.native.opened(bool(data["open"]))
             case "RESUME":
-                self.clock_breaks += 1
+                self.observer.clock_broke()
             case "RESET" if self._life is not None:
-                self.clock_breaks += 1
-                self.input_log.add([restarted("the guest restarted")])
+                self.observer.restarted("the guest restarted")
                 self._life.agent.opened(False)
                 self._life.native.opened(False)
                 self.agents.restarted()

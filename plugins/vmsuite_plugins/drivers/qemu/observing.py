@@ -16,7 +16,6 @@ from vmsuite.ports import (
     GuestDevice,
     InputLog,
     InputSeen,
-    Observer,
 )
 from vmsuite_plugins.drivers.qemu.verifying import VerifierLayer
 
@@ -36,10 +35,13 @@ class QemuObserver:
     """
 
     def __init__(self, machine: QemuMachine) -> None:
+        self.log = InputLog()
+        """All that was seen of this machine, in all its lives."""
         self._machine = machine
         self._turn = asyncio.Lock()
         self._layers: tuple[str, ...] = ()
         """What was armed last."""
+        self._breaks = 0
         self._clock: tuple[Life, int] | None = None
         """Whose clock was compared, and how often it had broken off before."""
         self._compared = 0.0
@@ -47,16 +49,35 @@ class QemuObserver:
         self.verifier = VerifierLayer(self.log, lambda: machine.agents.verifier)
         """Asked about keys before they are pressed, where there is one."""
 
-    @property
-    def log(self) -> InputLog:
-        """All that was seen of this machine."""
-        return self._machine.input_log
+    def begin(self) -> None:
+        """Observe from now on, if something in the guest can.
+
+        Others may type before a step asks what arrived.
+        """
+        if not self._machine.off and self._machine.life().native.present:
+            self._machine.keep(self._begin())
+
+    def restarted(self, what: str) -> None:
+        """Learn that the guest began anew, or went back to what it was."""
+        self.clock_broke()
+        now = time.monotonic()
+        self.log.add([InputSeen(KERNEL, "restarted", symbol=what, arrived=now)])
+
+    def clock_broke(self) -> None:
+        """Learn that the guest's clock stood still, or began anew."""
+        self._breaks += 1
 
     async def arm(self) -> Armed:
         """Wait until every layer observes, and say what is there."""
         await self._machine.ready()
         async with self._turn:
             return await self._arm()
+
+    async def _begin(self) -> None:
+        try:
+            await self.arm()
+        except VmsuiteError:
+            return  # whoever needs it asks again, and is told why
 
     async def _arm(self) -> Armed:
         life, web = self._machine.life(), self._machine.agents.web
@@ -104,7 +125,7 @@ class QemuObserver:
 
     async def _compare_clocks(self, life: Life, layers: Sequence[str]) -> None:
         """Relate the guest's clocks to ours, if that was not done a moment ago."""
-        clock = life, self._machine.clock_breaks
+        clock = life, self._breaks
         if clock == self._clock and time.monotonic() < self._compared:
             return
         web = self._machine.agents.web
@@ -121,16 +142,3 @@ class QemuObserver:
             f"{why}",
             hint=hint or "does vmsuite_agent.py run in the guest?",
         )
-
-
-async def observe(observer: Observer) -> None:
-    """Have a guest's input observed, if something in it can."""
-    try:
-        await observer.arm()
-    except VmsuiteError:
-        return  # whoever needs it asks again, and is told why
-
-
-def restarted(what: str) -> InputSeen:
-    """Return the news that a guest began anew, or went back to what it was."""
-    return InputSeen(KERNEL, "restarted", symbol=what, arrived=time.monotonic())

@@ -194,7 +194,7 @@ class QemuSnapshots:
     async def _go_back(self, snapshot: Snapshot) -> None:
         machine = self._machine
         await machine.power_off("a snapshot is being restored", flush=False)
-        machine.going_back()
+        machine.observer.restarted("the machine went back to a snapshot")
         await to_the_end(snapshot.put_back)
         machine.forget()
         state = sealed.another(snapshot.state)
