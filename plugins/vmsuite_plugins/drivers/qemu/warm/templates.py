@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from vmsuite_plugins.drivers.qemu.resolve import Plan
     from vmsuite_plugins.drivers.qemu.warm.template import Saved, Template
 
+_RESTS = 0.3
+"""Seconds that a guest which is ready gets to end what it does beside: one saved while
+it set its keyboard's lights did so in every fork, and what was typed then was lost."""
 _TRIES = 2
 """Forks of one template that may fail in a row before it is given up."""
 
@@ -180,6 +183,7 @@ class Templates:
                 await machine.ready()
                 if context.preparation is not None:
                     await context.preparation.run(machine)
+                await asyncio.sleep(_RESTS)
                 if machine.crashed:
                     raise await machine.lost()
                 saved = await _saved(machine, memory)
