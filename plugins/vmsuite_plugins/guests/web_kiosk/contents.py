@@ -95,8 +95,8 @@ def boot_script() -> bytes:
     return (files(__package__) / "files/initramfs/init").read_bytes()
 
 
-def preloads() -> dict[str, bytes]:
-    """Return the C sources of the libraries that mend the browser, by file name."""
+def preload() -> dict[str, bytes]:
+    """Return the C sources of the library that mends the browser, by file name."""
     return _below(files(__package__) / "preload")
 
 

@@ -108,7 +108,7 @@ def recipe_digest() -> str:
         {
             "": repr((FORMAT, *chosen, APPEND)),
             "boot": contents.boot_script(),
-            **contents.preloads(),
+            **contents.preload(),
             **{f"/{path}": data for path, data in contents.own_files().items()},
         }
     )

@@ -19,12 +19,12 @@ _FOLDERS = ("dev", "proc", "sys", "run", "tmp", "root", "mnt", "etc", "var/log")
 _MERGED = ("bin", "sbin", "lib", "lib64")
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _SCHEMAS = "usr/share/glib-2.0/schemas"
-_PRELOADS = "usr/lib/vmsuite"
-_COMPILE = (
-    *(COMPILER, "-shared", "-fPIC", "-O2", "-ffreestanding", "-nostdlib"),
-    # Found when called: the browser's other processes lack libwayland.
-    *("-Wl,-z,lazy", "-Wl,--build-id=none", "-s"),
+_PRELOAD = "usr/lib/vmsuite/cog.so"
+_PRELOAD_STANDS_ON = (
+    *("libinput.so.10", "libwayland-server.so.0", "libwpe-1.0.so.1"),
+    *("libxkbcommon.so.0", "libglib-2.0.so.0", "libc.so.6"),
 )
+"""Libraries in which it finds what it stands before."""
 _NEEDED = (
     *("usr/bin/busybox", "usr/bin/cog", "usr/bin/kmod", "usr/bin/udevadm"),
     *("usr/sbin/qemu-ga", f"{_LIBRARIES}/cog/modules/libcogplatform-drm.so"),
@@ -49,7 +49,7 @@ def grow(root: Path, packages: Iterable[Path], linux: Linux) -> None:
     _compile_python(root)
     _add_modules(root, linux)
     _add_commands(root)
-    _compile_preloads(root)
+    _compile_preload(root)
     _run(root, f"{_LIBRARIES}/glib-2.0/glib-compile-schemas", str(root / _SCHEMAS))
 
 
@@ -93,13 +93,24 @@ def _add_commands(root: Path) -> None:
             (folder / name).symlink_to("busybox")
 
 
-def _compile_preloads(root: Path) -> None:
-    for name, source in contents.preloads().items():
-        target = (root / _PRELOADS / name).with_suffix(".so")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="vmsuite-preload-") as folder:
+def _compile_preload(root: Path) -> None:
+    """Compile what mends the browser, against the guest's own libraries."""
+    target = root / _PRELOAD
+    target.parent.mkdir(parents=True, exist_ok=True)
+    libraries = [str(root / _LIBRARIES / name) for name in _PRELOAD_STANDS_ON]
+    with tempfile.TemporaryDirectory(prefix="vmsuite-preload-") as folder:
+        sources = contents.preload()
+        for name, source in sources.items():
             (Path(folder) / name).write_bytes(source)
-            run_tool([*_COMPILE, "-o", str(target), name], cwd=Path(folder))
+        run_tool(
+            [
+                *(COMPILER, "-shared", "-fPIC", "-O2", "-ffreestanding", "-nostdlib"),
+                *("-Wl,--build-id=none", "-s", "-o", str(target)),
+                *sorted(name for name in sources if name.endswith(".c")),
+                *libraries,
+            ],
+            cwd=Path(folder),
+        )
 
 
 def _run(root: Path, program: str, *arguments: str, name: str = "") -> None:
