@@ -158,7 +158,7 @@ def test_one_report_moves_once_and_before_its_buttons() -> None:
         ({"record": "16", "order": "little"}, struct.Struct("<iiHHi")),
         ({"record": "16", "order": "big"}, struct.Struct(">iiHHi")),
     ],
-    ids=str,
+    ids=["24 little", "24 big", "16 little", "16 big"],
 )
 def test_guests_of_every_word_size_are_understood(
     said: dict[str, str], form: struct.Struct
