@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from vmsuite.errors import InputLost, Unreachable
 from vmsuite.ports import InputLog, InputSeen
 
 _RESTARTS_WITHIN = 2.0
 """Seconds between the end of a guest's programs and its restart, when it reboots."""
+
+
+def news_since(log: InputLog, mark: int) -> Sequence[InputSeen]:
+    """Return what came after a mark. Raises Unreachable if not all of it is kept."""
+    if log.dropped(mark):
+        raise Unreachable(
+            "more input was seen at once than can be remembered",
+            hint="is something in the guest flooding its input devices?",
+        )
+    return log.since(mark)
 
 
 def check_news(seen: InputSeen, progress: Callable[[], str]) -> None:

@@ -10,7 +10,7 @@ from vmsuite.errors import CheckFailed, InputLost, Unreachable, Unsupported
 from vmsuite.ports import BROWSER, VERIFIER, InputSeen, Observer, PointerEvent
 from vmsuite_plugins.input.loop.letting_go import let_go
 from vmsuite_plugins.input.loop.loop import Loop
-from vmsuite_plugins.input.loop.news import check_news, check_restart
+from vmsuite_plugins.input.loop.news import check_news, check_restart, news_since
 from vmsuite_plugins.input.loop.verdict import NAMES
 
 BUTTON_CODES = {
@@ -31,6 +31,8 @@ _ASIDE = 0.05
 """How far beside a place a pointer goes first that nobody has seen before."""
 _NOBODY_KNOWS = frozenset({"restarted", "gone", "overflow", "plugged", "unplugged"})
 """News after which a pointer may be elsewhere than it was seen last."""
+_NEVER_UNASKED = frozenset({"button", "wheel", "shift"})
+"""What a gesture's own events account for, each of them."""
 _WHEEL = {
     "wheel-up": (0x08, 1),
     "wheel-down": (0x08, -1),
@@ -59,6 +61,8 @@ class ClosedPointer:
         self._patience = loop.patience
         self._began = self._mark = observer.log.mark()
         self._where = _last_places(observer, armed.layers)
+        self._target: PointerEvent | None = None
+        """The last move to a place: the pointer is to stay there."""
         self._held: list[str] = []
         self._count = 0
         self.latency: dict[str, list[float]] = {layer: [] for layer in self._layers}
@@ -88,8 +92,10 @@ class ClosedPointer:
         """Find what came twice, or from nobody. Raises InputLost."""
         await self._observer.settle()
         for seen in self._read():
-            if seen.kind in {"button", "wheel"} and seen.layer in self._layers:
+            if seen.kind in _NEVER_UNASKED and seen.layer in self._layers:
                 raise _nobody_sent(seen)
+            self._note_place(seen)
+        self._check_place()
 
     async def let_go(self) -> None:
         """Release the buttons that are down."""
@@ -100,6 +106,10 @@ class ClosedPointer:
         if event.kind == "move" and self._where.keys() != set(self._layers):
             # It may be there already, and then nobody would tell of the move.
             await self._send(_beside(event))
+        if event.kind in {"move", "shift"}:
+            self._target = event if event.kind == "move" else None
+        else:
+            self._check_place()
         for arrival in await self._send(event):
             if not arrival.done:
                 raise InputLost(
@@ -129,12 +139,27 @@ class ClosedPointer:
                     continue
                 if arrivals[seen.layer].takes(seen):
                     self.latency[seen.layer].append(seen.arrived - sent_at)
-                if seen.kind == "move" and seen.trusted:
-                    self._where[seen.layer] = (seen.x, seen.y)
+                self._note_place(seen)
             return all(arrival.done for arrival in arrivals.values())
 
         await self._until(take)
         return list(arrivals.values())
+
+    def _note_place(self, seen: InputSeen) -> None:
+        if seen.kind == "move" and seen.trusted and seen.layer in self._layers:
+            self._where[seen.layer] = (seen.x, seen.y)
+
+    def _check_place(self) -> None:
+        """Find that the pointer was moved on by somebody else. Raises InputLost."""
+        if self._target is None:
+            return
+        for layer, place in self._where.items():
+            if not _near(layer, self._target, *place):
+                at = f"{100 * place[0]:.1f}%, {100 * place[1]:.1f}%"
+                raise InputLost(
+                    f"{_told(self._target)} arrived in {NAMES[layer]}, and then "
+                    f"something else moved the pointer to {at}"
+                )
 
     async def _until(self, take: Callable[[Sequence[InputSeen]], bool]) -> bool:
         """Hand on what is seen until that is enough; false if it never will be."""
@@ -154,7 +179,7 @@ class ClosedPointer:
                 return True
 
     def _read(self) -> Sequence[InputSeen]:
-        news = self._observer.log.since(self._mark)
+        news = news_since(self._observer.log, self._mark)
         self._mark = self._observer.log.mark()
         for seen in news:
             check_news(seen, self._progress)
@@ -182,7 +207,7 @@ class _Arrival:
     def starts_at(self, place: tuple[float, float]) -> None:
         """Learn where the pointer is before the event."""
         if self._event.kind == "move":
-            self.done = self._near(*place)
+            self.done = _near(self.layer, self._event, *place)
 
     def takes(self, seen: InputSeen) -> bool:
         """Whether this completes it. Raises InputLost for what nobody sent."""
@@ -190,7 +215,8 @@ class _Arrival:
             self.done = self._completed(seen)
             if self.done:
                 return True
-        if seen.kind in {"button", "wheel"}:
+        part = seen.kind == self._kind == "shift" and not self.done
+        if seen.kind in _NEVER_UNASKED and not part:
             raise _nobody_sent(seen)
         if seen.kind == self._kind:
             self.seen = f"it saw {_name(seen)}"
@@ -205,7 +231,7 @@ class _Arrival:
         if seen.kind != self._kind:
             return False
         if event.kind == "move":
-            return self._near(seen.x, seen.y)
+            return _near(self.layer, event, seen.x, seen.y)
         if event.kind == "shift":
             self._moved[0] += seen.x
             self._moved[1] += seen.y
@@ -215,10 +241,11 @@ class _Arrival:
         down = event.kind == "down"
         return seen.code == BUTTON_CODES[event.button] and bool(seen.value) == down
 
-    def _near(self, x: float, y: float) -> bool:
-        tolerance = TOLERANCE.get(self.layer, _TOLERANCE)
-        near_x = abs(x - self._event.x) <= tolerance
-        return near_x and abs(y - self._event.y) <= tolerance
+
+def _near(layer: str, event: PointerEvent, x: float, y: float) -> bool:
+    """Whether that is the place of a move, as far as a layer can tell."""
+    tolerance = TOLERANCE.get(layer, _TOLERANCE)
+    return abs(x - event.x) <= tolerance and abs(y - event.y) <= tolerance
 
 
 def _last_places(
