@@ -135,7 +135,7 @@ def test_what_a_guest_cannot_know_makes_no_difference(
 @pytest.mark.parametrize(
     "fields",
     [{}, {"folder": Path("/y")}, {"inherited": new_token()}, {"python": "/z"}],
-    ids=str,
+    ids=lambda fields: next(iter(fields), "none"),
 )
 def test_a_machines_token_and_sockets_make_no_difference(
     tmp_path: Path, fields: dict[str, Any]
