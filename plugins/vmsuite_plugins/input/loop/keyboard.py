@@ -13,7 +13,7 @@ from vmsuite.ports import BROWSER, VERIFIER, InputSeen, KeyPress
 from vmsuite_plugins.input.loop.letting_go import let_go
 from vmsuite_plugins.input.loop.loop import Loop
 from vmsuite_plugins.input.loop.neutral import release_held
-from vmsuite_plugins.input.loop.news import check_news, check_restart
+from vmsuite_plugins.input.loop.news import check_news, check_restart, news_since
 from vmsuite_plugins.input.loop.strokes import Stroke, strokes_of
 from vmsuite_plugins.input.loop.track import Track
 from vmsuite_plugins.input.loop.verdict import Verdict, judge
@@ -26,6 +26,10 @@ waits for the last."""
 
 _QUICK = 0.004
 """Seconds within which a guest's kernel has a stroke, if it is not busy."""
+
+_MORE_TEXT = 100
+"""Characters that are kept beyond those that were typed: enough to show that it is
+another text, however much a guest sends."""
 
 _BROWSER_CAPACITY, _BROWSER_FIRST, _BROWSER_QUICK = 16, 2, 0.05
 """Strokes under way to a browser, which takes fifty to two hundred in a second; one
@@ -69,7 +73,7 @@ async def type_closed(
 
     """
     strokes = strokes_of(presses, loop.input.keyboard, hold=hold, delay=delay)
-    typing = _Typing(loop, strokes)
+    typing = _Typing(loop, strokes, 0 if text is None else len(text.text) + _MORE_TEXT)
     began = time.monotonic()
     try:
         await typing.run()
@@ -94,7 +98,9 @@ async def type_closed(
 class _Typing:
     """Strokes on their way."""
 
-    def __init__(self, loop: Loop, strokes: Sequence[Stroke]) -> None:
+    def __init__(
+        self, loop: Loop, strokes: Sequence[Stroke], room_for_text: int
+    ) -> None:
         keyboard, observer, armed = loop.input, loop.observer, loop.armed
         self.tracks = {
             layer: Track(layer, strokes, _hidden(layer, strokes))
@@ -125,6 +131,7 @@ class _Typing:
         self._sent_at: list[float] = []
         self._down: dict[str, None] = {}
         self._text: list[str] = []
+        self._room_for_text = room_for_text
 
     @property
     def text(self) -> str:
@@ -189,7 +196,23 @@ class _Typing:
         left = len(self._strokes) - self._sent
         while 0 < count < left and self._strokes[self._sent + count].joined:
             count += 1
-        return count
+        return self._unsplit(count)
+
+    def _unsplit(self, count: int) -> int:
+        """Return how many go out so that none stays down until its press is confirmed.
+
+        A guest that is slow to confirm repeats what is down for a quarter of a second.
+        """
+        end = self._sent + count
+        if not count or end == len(self._strokes):
+            return count
+        last, coming = self._strokes[end - 1], self._strokes[end]
+        released = last.event.key == coming.event.key and not coming.event.down
+        if not (last.event.down and released) or coming.pause:
+            return count
+        if count > 1:
+            return count - 1
+        return 0 if self._under_way else 2
 
     async def _inject(self, count: int) -> None:
         strokes = self._strokes[self._sent : self._sent + count]
@@ -207,27 +230,28 @@ class _Typing:
         self._free()
         try:
             await self._keyboard.inject([stroke.event for stroke in strokes])
-        except CheckFailed as refused:
+        except BaseException as ended:
             keys = dict.fromkeys(stroke.event.key for stroke in strokes)
             self._down |= keys  # nobody knows which of them went through
-            raise InputLost(
-                f"the hypervisor refused keys at press {strokes[0].press + 1}: "
-                f"{refused.message}",
-                hint=refused.hint,
-            ) from refused
+            if isinstance(ended, CheckFailed):
+                raise InputLost(
+                    f"the hypervisor refused keys at press {strokes[0].press + 1}: "
+                    f"{ended.message}",
+                    hint=ended.hint,
+                ) from ended
+            raise
         self.injection.append(time.monotonic() - now)
 
     def _read(self) -> bool:
         """Account for what was seen since; return whether any of it was ours."""
         log = self._observer.log
-        if log.dropped(self._mark):
-            raise Unreachable("more input was seen at once than can be remembered")
-        news = log.since(self._mark)
+        news = news_since(log, self._mark)
         self._mark += len(news)
         ours = False
         for seen in news:
             if seen.kind == "text" and seen.trusted:
-                self._text.append(seen.symbol)
+                self._text.append(seen.symbol[: self._room_for_text])
+                self._room_for_text -= len(self._text[-1])
             elif seen.kind != "key":
                 check_news(seen, self.progress)
             elif seen.layer in self.tracks:

@@ -16,7 +16,7 @@ def news_since(log: InputLog, mark: int) -> Sequence[InputSeen]:
     """Return what came after a mark. Raises Unreachable if not all of it is kept."""
     if log.dropped(mark):
         raise Unreachable(
-            "more input was seen at once than can be remembered",
+            "more input was seen than can be remembered",
             hint="is something in the guest flooding its input devices?",
         )
     return log.since(mark)

@@ -33,6 +33,8 @@ class Stroke:
     """Seconds to wait before it, once all before it has arrived."""
     joined: bool = False
     """Whether it arrives with the one before it, and has to go out with that."""
+    held: bool = False
+    """Whether its press is to be held down, so that its key may repeat."""
 
     @property
     def name(self) -> str:
@@ -64,7 +66,7 @@ def _strokes(
     at_once = RELEASED_AT_ONCE[keyboard]
     for place, key in enumerate(press.keys):
         pause = delay if place == 0 else 0.0
-        yield Stroke(KeyEvent(key, True), codes[key], number, pause)
+        yield Stroke(KeyEvent(key, True), codes[key], number, pause, held=hold > 0)
         if key in at_once:
             yield Stroke(KeyEvent(key, False), codes[key], number, 0.0, joined=True)
     releases = [key for key in reversed(press.keys) if key not in at_once]

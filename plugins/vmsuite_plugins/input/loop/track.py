@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from vmsuite.keys import MODIFIERS
 from vmsuite.ports import InputSeen
 from vmsuite_plugins.input.loop.strokes import Stroke
 
 _LOOK_BACK = 16
 """How many events back one may repeat: as much as any queue holds."""
+_REMEMBERED = 1000
+"""How much of what is wrong is told of one kind: a guest may send it without end."""
 
 
 class Track:
@@ -38,8 +41,9 @@ class Track:
         """Strokes that arrived once more than they were sent."""
         self.foreign: list[InputSeen] = []
         """What nobody sent, or a script in the guest made up."""
-        self.repeats = 0
-        """How often a held key repeated, which is the guest's own doing."""
+        self.repeated: dict[int, None] = {}
+        """Presses that the guest repeated though nobody was to hold them: it typed
+        their key more than once."""
         self.devices: set[str] = set()
 
     @property
@@ -50,7 +54,13 @@ class Track:
     @property
     def wrong(self) -> bool:
         """Whether anything differs from what was sent."""
-        return bool(self.missing or self.reordered or self.doubled or self.foreign)
+        return bool(
+            self.missing
+            or self.reordered
+            or self.doubled
+            or self.repeated
+            or self.foreign
+        )
 
     def send(self, count: int) -> None:
         """Learn that so many strokes more go out now."""
@@ -60,10 +70,10 @@ class Track:
     def take(self, seen: InputSeen) -> int | None:
         """Account for a key event; return the stroke it is, None if it is none."""
         if seen.value == 2:
-            self.repeats += 1
+            self._repeat(seen)
             return None
         if not seen.trusted:
-            self.foreign.append(seen)
+            self._strange(seen)
             return None
         here = self.next
         if here < self.sent and self._is(here, seen):
@@ -130,7 +140,21 @@ class Track:
                 return number
         for number in range(self.next - 1, max(self.next - _LOOK_BACK, 0) - 1, -1):
             if self._is(number, seen):
-                self.doubled.append(number)
+                if len(self.doubled) < _REMEMBERED:
+                    self.doubled.append(number)
                 return None
-        self.foreign.append(seen)
+        self._strange(seen)
         return None
+
+    def _repeat(self, seen: InputSeen) -> None:
+        """Account for a repetition: what a held key does is the guest's own doing."""
+        for number in range(self.next - 1, max(self.next - _LOOK_BACK, 0) - 1, -1):
+            stroke = self.strokes[number]
+            if stroke.event.down and stroke.code == seen.code:
+                if not stroke.held and stroke.event.key not in MODIFIERS:
+                    self.repeated[number] = None
+                return
+
+    def _strange(self, seen: InputSeen) -> None:
+        if len(self.foreign) < _REMEMBERED:
+            self.foreign.append(seen)

@@ -108,6 +108,9 @@ def _differences(track: Track, words: Words) -> Iterator[Difference]:
         for number in numbers:
             what = words.place(track.strokes[number])
             yield Difference(kind=kind, layer=track.layer, what=what)
+    for number in track.repeated:
+        what = f"{words.place(track.strokes[number])}: the guest repeated it"
+        yield Difference(kind="doubled", layer=track.layer, what=what)
     for seen in strangers:
         who = "nobody sent" if seen.trusted else "a script made up (isTrusted is false)"
         what = f"{words.seen(seen)}, which {who}"
