@@ -7,8 +7,8 @@ line is what an editor and ``run-suite schema`` show. Fields hold checked values
 
 # Without ``from __future__ import annotations``: pydantic would evaluate the text of
 # every annotation here again for each kind that there is.
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -161,6 +161,10 @@ class StepKind(Kind):
         return cls.action or cls.type
 
 
+def _nothing() -> None:
+    """Use up nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """Whether a condition holds now, and what was seen."""
@@ -168,6 +172,8 @@ class Judgement:
     holds: bool
     saw: str = ""
     """Evidence in a few words, shown when the condition never held."""
+    accept: Callable[[], None] = field(default=_nothing, compare=False, repr=False)
+    """Called once, when a step ends because it held: what it found is used up then."""
 
     def __bool__(self) -> bool:
         return self.holds

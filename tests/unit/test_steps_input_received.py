@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vmsuite.errors import InputLost, PlatformError, Unreachable
-from vmsuite.kinds import Judgement
-from vmsuite.ports import KeyPress, PointerEvent
+from vmsuite.errors import CheckFailed, InputLost, PlatformError, Unreachable
+from vmsuite.kinds import Judgement, StepKind
+from vmsuite.ports import KERNEL, InputSeen, KeyPress, PointerEvent
 from vmsuite.testing.context import FakeContext, condition_of, perform
 from vmsuite.testing.fake import FakeMachine
 from vmsuite.testing.fake.settings import FakeSettings
 from vmsuite.testing.trial import on_fake
 from vmsuite_plugins.input.text import type_text
 from vmsuite_plugins.steps.conditions.input_received import InputReceived
+from vmsuite_plugins.steps.verify import Verify
 from vmsuite_plugins.steps.virtualization.keyboard import SendKey
+from vmsuite_plugins.steps.wait import Wait
 
 
 async def judge(context: FakeContext, fields: dict[str, Any]) -> Judgement:
     judgement = await context.judge(condition_of(InputReceived, **fields))
     assert isinstance(judgement, Judgement)
+    judgement.accept()
     return judgement
 
 
@@ -105,6 +109,49 @@ def test_what_held_once_does_not_hold_again(tmp_path: Path) -> None:
         assert await judge(context, {"text": "b"})
         await perform(SendKey, context, {"key": "c", "verify": True})
         assert not await judge(context, {"text": "c"})
+
+    on_fake(tmp_path, story)
+
+
+@pytest.mark.parametrize("kind", [Verify, Wait])
+def test_what_a_step_waits_for_goes_on_holding_until_the_step_ends(
+    tmp_path: Path, kind: type[StepKind]
+) -> None:
+    async def story(context: FakeContext, machine: FakeMachine) -> None:
+        await machine.input.press([KeyPress(("a",))])
+        wanted = condition_of(InputReceived, text="a")
+        held: dict[str, Any] = {"until": wanted}
+        if kind is Verify:
+            held = {"condition": wanted, "stable_for": 0.05}
+        await kind.model_validate({"interval": 0.01, **held}).run(context)
+        with pytest.raises(CheckFailed, match="no text"):
+            await Verify.model_validate({"condition": wanted}).run(context)
+
+    on_fake(tmp_path, story)
+
+
+def test_what_comes_while_it_is_to_stay_so_does_not_pass(tmp_path: Path) -> None:
+    async def story(context: FakeContext, machine: FakeMachine) -> None:
+        await machine.input.press([KeyPress(("a",))])
+        wanted = condition_of(InputReceived, text="a")
+        fields = {"condition": wanted, "stable_for": "1h", "interval": 0.01}
+        step = asyncio.ensure_future(Verify.model_validate(fields).run(context))
+        while not context.looks:  # noqa: ASYNC110 - a number tells nobody
+            await asyncio.sleep(0)
+        await machine.input.press([KeyPress(("b",))])
+        with pytest.raises(CheckFailed, match="'ab'"):
+            await step
+
+    on_fake(tmp_path, story)
+
+
+def test_what_was_forgotten_in_a_flood_is_not_judged(tmp_path: Path) -> None:
+    async def story(context: FakeContext, machine: FakeMachine) -> None:
+        await machine.input.press([KeyPress(("b",))])
+        machine.observer.log.add([InputSeen(KERNEL, "move", x=0.5)] * 65_536)
+        await machine.input.press([KeyPress(("a",))])
+        with pytest.raises(Unreachable, match="more input was seen"):
+            await judge(context, {"text": "a"})
 
     on_fake(tmp_path, story)
 

@@ -55,6 +55,7 @@ class Verify(StepKind):
             at_most = max(left, LOOK * factor) if seconds else None
             held = await watch.look(at_most)
             if held and await watch.hold_for(self.stable_for, self.interval, at_most):
+                watch.accept()
                 return
             left = until - loop.time()
             if left <= 0:

@@ -27,6 +27,7 @@ class Watch:
         self.unreachable: Unreachable | None = None
         """Why the last look could not see anything, if so."""
         self._saw = ""
+        self._judgement = Judgement(holds=False)
 
     async def look(self, at_most: float | None = None) -> bool:
         """Look once and return whether it holds.
@@ -39,9 +40,11 @@ class Watch:
             async with within(at_most, self._hung):
                 judgement: Judgement = await self._context.judge(self._condition)
         except Unreachable as error:
-            self.unreachable, held, saw = error, False, str(error)
+            self.unreachable = error
+            judgement = Judgement(holds=False, saw=str(error))
         else:
-            self.unreachable, held, saw = None, judgement.holds, judgement.saw
+            self.unreachable = None
+        self._judgement, held, saw = judgement, judgement.holds, judgement.saw
         self.looks += 1
         if saw != self._saw or self.looks == 1:
             # Also where the case's time ends the watch, its log tells what was seen.
@@ -50,10 +53,15 @@ class Watch:
         self._saw = saw
         return held
 
+    def accept(self) -> None:
+        """Take that it held, for good: another watch finds what comes from now on."""
+        self._judgement.accept()
+
     async def until_it_holds(self, interval: float) -> None:
-        """Look again and again until it holds."""
+        """Look again and again until it holds, and take that."""
         while True:
             if await self.look():
+                self.accept()
                 return
             await asyncio.sleep(interval)
 

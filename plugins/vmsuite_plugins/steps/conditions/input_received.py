@@ -14,7 +14,7 @@ from vmsuite.model import Json
 from vmsuite.ports import BROWSER, Input, InputSeen, Observer, Screen, StepContext
 from vmsuite_plugins.input.chords import parse_chord
 from vmsuite_plugins.input.fields import Button, Chord
-from vmsuite_plugins.input.loop.news import check_news
+from vmsuite_plugins.input.loop.news import check_news, news_since
 from vmsuite_plugins.input.loop.pointer import BUTTON_CODES
 from vmsuite_plugins.input.loop.verdict import NAMES
 from vmsuite_plugins.input.reading import press_events, read_text
@@ -88,8 +88,9 @@ class InputReceived(ConditionKind):
         armed = await observer.arm()
         if self.layer is not None and self.layer not in armed.layers:
             raise PlatformError(f"nothing observes {NAMES[self.layer]} on this machine")
-        mark = observer.log.mark()
-        news = _since_it_began(observer.log.since(observer.log.judged))
+        log = observer.log
+        mark = log.mark()
+        news = _since_it_began(news_since(log, log.judged))
         for seen in news:
             check_news(seen, lambda: "not all that was sent can be known")
         saw = ""
@@ -100,8 +101,11 @@ class InputReceived(ConditionKind):
             saw = f"{NAMES[layer]} got {judgement.saw}"
             if not judgement:
                 return Judgement(holds=False, saw=saw)
-        observer.log.judged = mark
-        return Judgement(holds=True, saw=saw)
+
+        def accept() -> None:
+            log.judged = max(mark, log.judged)
+
+        return Judgement(holds=True, saw=saw, accept=accept)
 
     async def _judged(
         self, context: StepContext, layer: str, news: Sequence[InputSeen]
