@@ -52,6 +52,12 @@ def test_the_founding_example_runs_as_it_stands(tmp_path: Path) -> None:
     assert case["status"] == "passed"
 
 
+def test_five_languages_and_all_devices_are_typed_and_verified(tmp_path: Path) -> None:
+    cases = run_suite(tmp_path, "suites/keyboard", "--jobs", "2")
+    assert len([name for name in cases if "layout=" in name]) == 5
+    assert {case["status"] for case in cases.values()} == {"passed"}
+
+
 def test_machines_of_a_fleet_do_not_mistake_each_other(tmp_path: Path) -> None:
     few = "one-of-fifty-number-?,side-by-side"
     cases = run_suite(tmp_path, "suites/fleet", "-j", "9", CASES=few, TOGETHER="9")
