@@ -26,7 +26,7 @@ from vmsuite_plugins.drivers.qemu.overlays import backing_file
 from vmsuite_plugins.drivers.qemu.resolve import Plan
 from vmsuite_plugins.drivers.qemu.warm.arguments import named_files
 
-FORMAT = 1
+FORMAT = 2
 """Of templates on disk and of how they are made: to be raised when either changes."""
 
 
