@@ -188,6 +188,20 @@ def test_held_keys_are_let_go_and_locks_turned_off_first(tmp_path: Path) -> None
     assert "turned num_lock off" in log
 
 
+@pytest.mark.parametrize("keyboard", ["ps2", "usb", "virtio"])
+def test_the_key_that_turned_a_lock_off_is_up_before_anything_is_typed(
+    tmp_path: Path, keyboard: str
+) -> None:
+    """The light is off when it comes down; a slow keyboard tells much later of its
+    release, which nobody has sent then.
+    """
+    told = {"lit": ["caps_lock"], "key_time": 0.02}
+    output, _, _ = typed(
+        tmp_path, {"text": "abc"}, {"keyboard": keyboard, "input": told}
+    )
+    assert output["verified"]
+
+
 def test_locks_stay_as_they_are_for_keys_that_are_no_text(tmp_path: Path) -> None:
     _, _, log = typed(tmp_path, {"keys": ["a"]}, {"input": {"lit": ["caps_lock"]}})
     assert "caps_lock" not in log

@@ -69,8 +69,11 @@ async def _unlock(
 ) -> Armed:
     key = _LOCKS[light]
     await keyboard.inject([KeyEvent(key, True), KeyEvent(key, False)])
+    # The light goes off when the key comes down: its release is still under way then.
     armed = await _until(
-        observer, lambda armed: light not in _lit(armed.devices), patience
+        observer,
+        lambda armed: light not in _lit(armed.devices) and not _held(armed.devices),
+        patience,
     )
     if light in _lit(armed.devices):
         raise InputLost(
