@@ -210,7 +210,7 @@ class QemuDriver:
 
     def _equip(self, machine: QemuMachine, promised: frozenset[type[Any]]) -> None:
         """Let a machine have the capabilities that were promised, and no others."""
-        agent, observer = QemuAgent(machine), machine.observer
+        agent = QemuAgent(machine)
         made = {
             Power: QemuPower(machine),
             Monitor: QemuMonitor(machine),
@@ -218,8 +218,8 @@ class QemuDriver:
             Shell: QemuShell(machine, agent),
             Console: QemuConsole(machine),
             Channels: QemuChannels(machine),
-            Input: QemuInput(machine, observer.verifier),
-            Observer: observer,
+            Input: QemuInput(machine),
+            Observer: machine.observer,
             Screen: QemuScreen(machine),
             Media: QemuMedia(machine),
             Network: QemuNetwork(machine),

@@ -11,7 +11,6 @@ from vmsuite.keys import SINCE
 from vmsuite.model import Json
 from vmsuite.ports import KeyEvent, KeyPress, PointerEvent
 from vmsuite_plugins.drivers.qemu.machine import QemuMachine
-from vmsuite_plugins.drivers.qemu.verifying import VerifierLayer
 from vmsuite_plugins.protocols.input_events import (
     key_event,
     pointer_events,
@@ -37,9 +36,9 @@ _PER_POINTER_REPORT = 0.01
 class QemuInput:
     """See ``vmsuite.ports.Input``."""
 
-    def __init__(self, machine: QemuMachine, verifier: VerifierLayer) -> None:
+    def __init__(self, machine: QemuMachine) -> None:
         self._machine = machine
-        self._verifier = verifier
+        self._observer = machine.observer
         self._turn = asyncio.Lock()
         self.keyboard = machine.plan.blueprint.keyboard
         self.capacity = _QUEUE[self.keyboard]
@@ -54,7 +53,7 @@ class QemuInput:
 
         Raises CheckFailed, naming the key or button that no device has.
         """
-        await self._verifier.expect(events)
+        await self._observer.verifier.expect(events)
         for keys, reports in list(_commands(events)):  # all right, or none is sent
             await self._send(reports, keys)
 
@@ -64,6 +63,7 @@ class QemuInput:
         All keys are let go again when it fails or is cancelled. Raises CheckFailed for
         a key that no keyboard has, or on a machine that does not run.
         """
+        await self._observer.begun()
         count = sum(2 * len(press.keys) for press in presses)
         self._machine.audit("qmp", "input-send-event", {"key_events": count})
         async with self._turn:
@@ -82,6 +82,7 @@ class QemuInput:
             InputLost: an absolute move, and the guest has no tablet in use.
 
         """
+        await self._observer.begun()
         self._machine.audit("qmp", "input-send-event", {"pointer_events": len(events)})
         async with self._turn:
             if any(event.kind == "move" for event in events):
@@ -154,8 +155,9 @@ class QemuInput:
                 "input-send-event", {"events": events}, audit=False
             )
         except CheckFailed as error:
-            what = f" ({'+'.join(keys)})" if keys else ""
+            # The others may be of a secret; and that QEMU has no such key is not why.
             newer = next((key for key in keys if key in SINCE), None)
+            what = f" ({newer})" if newer else ""
             hint = f"QEMU has the key {newer!r} since {SINCE[newer]}" if newer else ""
             raise CheckFailed(f"input{what}: {error.message}", hint=hint) from error
 

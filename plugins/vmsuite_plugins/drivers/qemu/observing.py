@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from vmsuite_plugins.drivers.qemu.life import Life
     from vmsuite_plugins.drivers.qemu.machine import QemuMachine
 
+_BEGINS_WITHIN = 1.0
+"""Seconds that who types blind waits for an observer that begins just now."""
 _CLOCK_HOLDS = 30.0
 """Seconds after which the guest's clock is compared anew: crystals differ."""
 
@@ -46,6 +48,7 @@ class QemuObserver:
         """Whose clock was compared, and how often it had broken off before."""
         self._compared = 0.0
         self._error: dict[str, float] = {}
+        self._beginning: asyncio.Task[None] | None = None
         self.verifier = VerifierLayer(self.log, lambda: machine.agents.verifier)
         """Asked about keys before they are pressed, where there is one."""
 
@@ -55,7 +58,12 @@ class QemuObserver:
         Others may type before a step asks what arrived.
         """
         if not self._machine.off and self._machine.life().native.present:
-            self._machine.keep(self._begin())
+            self._beginning = self._machine.keep(self._begin())
+
+    async def begun(self) -> None:
+        """Wait a moment until what just began does observe: what is sent is seen."""
+        if self._beginning is not None and not self._beginning.done():
+            await asyncio.wait({self._beginning}, timeout=_BEGINS_WITHIN)
 
     def restarted(self, what: str) -> None:
         """Learn that the guest began anew, or went back to what it was."""
