@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vmsuite.errors import Unreachable
+from vmsuite_plugins.drivers.qemu.machine import QemuMachine
 
 if TYPE_CHECKING:
     from tests.vm.verified_input.conftest import Desk, Forks
@@ -27,6 +28,8 @@ port=/dev/virtio-ports/org.vmsuite.agent.0
 ) >/dev/null 2>&1 </dev/null &
 """
 """All that a processor makes, which is more than ten megabytes in a second."""
+SILENT = 3.0
+"""Seconds after which an agent that says nothing is given up here."""
 SHORT = "The quick brown fox jumps over the lazy dog. " * 20
 
 
@@ -64,7 +67,9 @@ def test_a_flooded_channel_is_no_pass_and_no_hang_and_harms_nobody_else(
     settings: dict[str, Any] = {"keyboard": "virtio", "pointer": "virtio-tablet"}
 
     async def story(good: Desk) -> None:
-        async with forks.desk(factor=0.5, **settings) as bad:
+        async with forks.desk(**settings) as bad:
+            assert isinstance(bad.machine, QemuMachine)
+            bad.machine.life().native.patience = SILENT
             task = await bad.typing(SHORT * 50, 20)
             await bad.sh(FLOOD)
             with pytest.raises(Unreachable, match="is gone"):

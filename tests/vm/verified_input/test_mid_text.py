@@ -54,17 +54,19 @@ def test_a_guest_that_is_paused_loses_what_it_does_not_take(forks: Forks) -> Non
     forks.tell(story)
 
 
-def test_a_guest_that_is_reset_or_rebooted_loses_what_was_under_way(
-    forks: Forks,
+@pytest.mark.parametrize(
+    "restart", ["reboot", pytest.param("reset", marks=pytest.mark.full)]
+)
+def test_a_guest_that_restarts_loses_what_was_under_way(
+    forks: Forks, restart: str
 ) -> None:
     async def story(desk: Desk) -> None:
         power = desk.machine.capability(Power)
-        for restart in (power.reset, power.reboot):
-            task = await desk.typing(LONG, 20)
-            restarting = asyncio.ensure_future(restart())
-            await ended(task, InputLost, "restarted")
-            await restarting
-            await goes_on(desk)
+        task = await desk.typing(LONG, 20)
+        restarting = asyncio.ensure_future(getattr(power, restart)())
+        await ended(task, InputLost, "restarted")
+        await restarting
+        await goes_on(desk)
 
     forks.tell(story)
 

@@ -18,7 +18,7 @@ from vmsuite_plugins.steps.virtualization.mouse import (
 )
 
 if TYPE_CHECKING:
-    from tests.vm.verified_input.conftest import Desk, Forks
+    from tests.vm.verified_input.conftest import Change, Desk, Forks
 
 pytestmark = pytest.mark.vm
 
@@ -64,6 +64,10 @@ SOON = 0.1
 ALL = pytest.mark.parametrize("pointer", ["ps2", "usb", "virtio"])
 
 
+def without(number: int) -> Change:
+    return lambda events: [one for one in events if one[0] != number]
+
+
 @ALL
 def test_every_gesture_is_verified(forks: Forks, pointer: str) -> None:
     async def story(desk: Desk) -> None:
@@ -85,11 +89,7 @@ def test_each_event_that_is_left_out_or_comes_twice_is_found(
         for number in (1, 2, 3):
             if pointer != "ps2":
                 await desk.do(SendMouseMove, x="50%", y="50%")
-            desk.input.meddle(
-                lambda events, left_out=number: [
-                    one for one in events if one[0] != left_out
-                ]
-            )
+            desk.input.meddle(without(number))
             with pytest.raises(InputLost, match="did not arrive in the guest's kernel"):
                 await desk.do(gesture[0], **gesture[1])
             assert await desk.held() == set()
