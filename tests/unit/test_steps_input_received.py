@@ -93,6 +93,31 @@ def test_a_layer_that_nobody_observes_is_an_error(tmp_path: Path) -> None:
         looked(tmp_path, {"text": "a", "layer": "browser"})
 
 
+@pytest.mark.parametrize(
+    ("fields", "typed", "saw"),
+    [
+        ({"text": "hunter2"}, "hunter", "6 characters, which are secret"),
+        ({"text": "x"}, "hunter2", "7 characters, which are secret"),
+        ({"keys": list("hunter2")}, "hunter", "6 keys, which are secret"),
+        ({"keys": ["x"]}, "hunter2", "7 keys, which are secret"),
+    ],
+)
+@pytest.mark.parametrize("layer", ["kernel", "browser"])
+def test_what_may_be_a_secret_is_counted(
+    tmp_path: Path, fields: dict[str, Any], typed: str, saw: str, layer: str
+) -> None:
+    """Also one that arrived with a key too few, which no mask covers."""
+
+    async def story(context: FakeContext, machine: FakeMachine) -> Judgement:
+        await machine.input.press(type_text(typed))
+        return await judge(context, {**fields, "layer": layer})
+
+    told = {"input": {"browser": True}}
+    judgement = on_fake(tmp_path, story, told, secrets=["hunter2"])
+    assert not judgement
+    assert judgement.saw == f"the guest's {layer} got {saw}"
+
+
 def test_nothing_typed_is_told(tmp_path: Path) -> None:
     assert looked(tmp_path, {"text": "a"}).saw == "the guest's kernel got no text"
     assert looked(tmp_path, {"keys": ["a"]}).saw == "the guest's kernel got no keys"

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from vmsuite.errors import InputLost, StepEnded, Unreachable, VmsuiteError
+from vmsuite.errors import (
+    InputLost,
+    PlatformError,
+    StepEnded,
+    Unreachable,
+    VmsuiteError,
+)
 from vmsuite.model import Json
 from vmsuite.ports import BROWSER, InputSeen, KeyEvent, Observer
 from vmsuite.testing.context import FakeContext, perform
@@ -227,6 +233,37 @@ def test_a_secret_text_is_not_spelt_in_the_verdict(tmp_path: Path) -> None:
         timeout_factor=0.1,
         secrets=["hunter2"],
     )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": "hunter2\r\n1"},  # what is typed has one line end for both
+        {"keys": list("hunter2")},
+    ],
+)
+def test_no_key_of_a_secret_is_named_however_it_is_written(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    async def story(context: FakeContext, machine: FakeMachine) -> None:
+        with pytest.raises(InputLost) as raised:
+            await perform(SendKeyboard, context, {**fields, "verify": True})
+        told = f"{raised.value.message} {raised.value.evidence}"
+        assert "a key (secret, press 2 of " in told
+        assert "u down" not in told
+
+    secrets = ["hunter2\r\n1"] if "text" in fields else ["hunter2"]
+    told = {"input": {"loses": [3, 4]}}
+    on_fake(tmp_path, story, told, timeout_factor=0.1, secrets=secrets)
+
+
+def test_a_character_of_a_secret_that_no_key_makes_is_not_told(tmp_path: Path) -> None:
+    async def story(context: FakeContext, machine: FakeMachine) -> None:
+        with pytest.raises(PlatformError, match="which is secret") as raised:
+            await perform(SendKeyboard, context, {"text": "päss"})
+        assert "ä" not in str(raised.value)
+
+    on_fake(tmp_path, story, secrets=["päss"])
 
 
 def test_a_cancelled_step_lets_every_key_go(tmp_path: Path) -> None:

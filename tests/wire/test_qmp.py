@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import pytest
 
 from vmsuite.errors import CheckFailed, Unreachable
+from vmsuite.ports import KeyPress
+from vmsuite_plugins.protocols.input_events import press_events
 from vmsuite_plugins.protocols.qmp import Qmp
 
 T = TypeVar("T")
@@ -217,3 +219,19 @@ def test_a_trace_sees_every_message() -> None:
 
     talk(story, trace=lines.append)
     assert [line[:3] for line in lines] == ["<--", "-->", "<--", "-->", "<--"]
+
+
+def test_a_trace_names_no_key() -> None:
+    """One by one they would spell what no mask finds."""
+    lines: list[str] = []
+
+    async def story(qmp: Qmp, server: Server) -> None:
+        server.answers["input-send-event"] = {"return": {}}
+        events = press_events(KeyPress(("q", "print")))
+        await qmp.execute("input-send-event", {"events": events})
+
+    talk(story, trace=lines.append)
+    (sent,) = (line for line in lines if "input-send-event" in line)
+    assert sent.count('"down"') == 4
+    assert "print" not in sent
+    assert '"q"' not in sent

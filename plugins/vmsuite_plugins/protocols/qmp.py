@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,10 @@ Trace: TypeAlias = Callable[[str], None]
 _REMEMBERED = 4096
 """Events kept for later waits; a flood of them forgets the oldest."""
 
+_KEY_SENT = re.compile(r'("type": *"qcode", *"data": *")[^"]*')
+_UNNAMED = r"\1…"
+"""No key is named in a trace: one by one they may spell a secret."""
+
 # The library reports a server's hang-up as an error; here that is news, not trouble.
 _silent = logging.getLogger("vmsuite_plugins.protocols.qmp.library")
 _silent.setLevel(logging.CRITICAL)
@@ -48,7 +53,8 @@ class _Client(QMPClient):
 
     def _cb_outbound(self, msg: Message) -> Message:
         if self._trace is not None:
-            self._trace(f"--> {bytes(msg).decode(errors='replace').strip()}")
+            sent = bytes(msg).decode(errors="replace").strip()
+            self._trace(f"--> {_KEY_SENT.sub(_UNNAMED, sent)}")
         return msg
 
     def _cb_inbound(self, msg: Message) -> Message:

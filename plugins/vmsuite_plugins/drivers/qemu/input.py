@@ -155,7 +155,7 @@ class QemuInput:
                 "input-send-event", {"events": events}, audit=False
             )
         except CheckFailed as error:
-            # The others may be of a secret; and that QEMU has no such key is not why.
+            # No other key is named: they may spell a secret.
             newer = next((key for key in keys if key in SINCE), None)
             what = f" ({newer})" if newer else ""
             hint = f"QEMU has the key {newer!r} since {SINCE[newer]}" if newer else ""

@@ -115,7 +115,7 @@ class InputReceived(ConditionKind):
         if self.text is not None:
             got = self._text(context, layer, news)
             found = got == self.text if self.exact else self.text in got
-            return Judgement(found, repr(got) if got else "no text")
+            return Judgement(found, _text_told(context, self.text, got))
         wanted = _codes(context, self.keys or [])
         events = [
             (seen.code, bool(seen.value))
@@ -123,7 +123,15 @@ class InputReceived(ConditionKind):
             if seen.kind == "key" and seen.value != 2
         ]
         found = events == wanted if self.exact else _stands_in(wanted, events)
-        return Judgement(found, _keys_told(events))
+        try:
+            read = self._text(context, layer, news)
+        except ValueError:  # this host lacks the layout's library
+            read = read_text(
+                [(key_of_evdev(c) or "", down) for c, down in events], "us"
+            )
+        written = ("".join(self.keys or ()), read)
+        secret = any(context.mask(text) != text for text in written)
+        return Judgement(found, _keys_told(events, secret=secret))
 
     def _text(self, context: StepContext, layer: str, news: Sequence[InputSeen]) -> str:
         if layer == BROWSER:
@@ -172,10 +180,21 @@ def _stands_in(wanted: Sequence[object], events: Sequence[object]) -> bool:
     return any(events[end - len(wanted) : end] == wanted for end in ends)
 
 
-def _keys_told(events: Sequence[tuple[int, bool]]) -> str:
+def _text_told(context: StepContext, wanted: str, got: str) -> str:
+    """Say what arrived; of what may be a secret with an error in it, only how much."""
+    if not got:
+        return "no text"
+    if any(context.mask(text) != text for text in (wanted, got)):
+        return f"{len(got)} characters, which are secret"
+    return repr(got)
+
+
+def _keys_told(events: Sequence[tuple[int, bool]], *, secret: bool) -> str:
     if not events:
         return "no keys"
     downs = [key_of_evdev(code) or f"code {code}" for code, down in events if down]
+    if secret:
+        return f"{len(downs)} keys, which are secret"
     shown = " ".join(downs[-20:])
     return f"{len(downs)} keys: {'… ' if len(downs) > 20 else ''}{shown}"
 

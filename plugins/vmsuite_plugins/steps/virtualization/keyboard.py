@@ -35,7 +35,8 @@ class SendKey(InputAction):
 
     async def run(self, context: StepContext) -> Json:
         """Press it."""
-        return await self.press(context, [parse_chord(self.key)], hold=self.hold)
+        presses = [parse_chord(self.key)]
+        return await self.press(context, presses, spelt=self.key, hold=self.hold)
 
     @classmethod
     def troubles(
@@ -77,11 +78,22 @@ class SendKeyboard(InputAction):
     async def run(self, context: StepContext) -> Json:
         """Type it. Captures how many presses that took, and whether they arrived."""
         if self.text is None:
-            presses = [parse_chord(key) for key in self.keys or [self.key or ""]]
-            return await self.press(context, presses, hold=self.hold, delay=self.delay)
+            keys = self.keys or [self.key or ""]
+            return await self.press(
+                context,
+                [parse_chord(key) for key in keys],
+                spelt="".join(keys),
+                hold=self.hold,
+                delay=self.delay,
+            )
         typed = self._typed(context, self.text)
         return await self.press(
-            context, typed.presses, typed=typed, hold=self.hold, delay=self.delay
+            context,
+            typed.presses,
+            typed=typed,
+            spelt=self.text,
+            hold=self.hold,
+            delay=self.delay,
         )
 
     def _typed(self, context: StepContext, text: str) -> Typed:
@@ -89,6 +101,12 @@ class SendKeyboard(InputAction):
         try:
             return plan_typing(text, layout)
         except ValueError as error:  # planning could not see what a template gave
+            if context.mask(text) != text:
+                raise PlatformError(
+                    f"keyboard layout {layout!r} has no key for a character of the "
+                    "text, which is secret, or cannot be used here",
+                    hint="see whether the guest can type it at all",
+                ) from None
             raise PlatformError(
                 str(error), hint="see what the template in 'text' gave"
             ) from error

@@ -52,16 +52,22 @@ class InputAction(VirtualizationAction):
         presses: Sequence[KeyPress],
         *,
         typed: Typed | None = None,
+        spelt: str = "",
         hold: float = 0.0,
         delay: float = 0.0,
     ) -> Json:
         """Press keys, verified or blind; return what to capture.
 
-        ``typed`` is the text that they type, if they do. Raises InputLost if they were
-        to be verified and did not arrive as sent.
+        ``typed`` is the text that they type, if they do, ``spelt`` what the suite wrote
+        for it or for the keys: where a secret is in it, no key is named. Raises
+        InputLost if they were to be verified and did not arrive as sent.
         """
         if self.verify:
-            return await _press_verified(context, presses, typed, hold, delay)
+            written = (spelt, "" if typed is None else typed.text)
+            secret = any(context.mask(text) != text for text in written)
+            return await _press_verified(
+                context, presses, typed, hold, delay, secret=secret
+            )
         self._admit_blind(context)
         keyboard = context.capability(Input)
         if not delay:
@@ -114,6 +120,8 @@ async def _press_verified(
     text: Typed | None,
     hold: float,
     delay: float,
+    *,
+    secret: bool,
 ) -> Json:
     keyboard, observer = context.capability(Input), context.capability(Observer)
     patience = PATIENCE * context.case.timeout_factor
@@ -130,7 +138,7 @@ async def _press_verified(
                 text=text,
                 hold=hold,
                 delay=delay,
-                secret=text is not None and context.mask(text.text) != text.text,
+                secret=secret,
             )
         finally:
             observer.log.judged = observer.log.mark()
