@@ -153,6 +153,7 @@ class QemuMachine:
 
     async def power_on(self) -> None:
         """Start QEMU; the guest begins to boot."""
+        self.observer.restarted("the machine was started")
         life = await self.begin(self.plan.blueprint)
         self._begin_boot(life)
         await self.monitor("cont")
@@ -374,10 +375,11 @@ class QemuMachine:
             case "RESUME":
                 self.observer.clock_broke()
             case "RESET" if self._life is not None:
-                self.observer.restarted("the guest restarted")
                 self._life.agent.opened(False)
                 self._life.native.opened(False)
                 self.agents.restarted()
+                # Last: that who observed it is gone is of the guest that was before.
+                self.observer.restarted("the guest restarted")
                 self.serial.forget("the guest restarted")
                 by_guest = bool(data.get("guest"))
                 trouble = self.restarts.restarted(by_guest=by_guest)
