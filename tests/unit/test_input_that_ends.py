@@ -110,6 +110,25 @@ def test_a_pointer_that_the_machine_refuses_is_lost_input(tmp_path: Path) -> Non
     on_fake(tmp_path, story, {"pointer": "ps2"})
 
 
+def test_what_a_cancelled_step_sent_is_not_taken_for_the_next_ones(
+    tmp_path: Path,
+) -> None:
+    """A slow keyboard's queue still holds some of it."""
+
+    async def story(context: FakeContext, machine: FakeMachine) -> None:
+        task = asyncio.ensure_future(begun(machine, TYPING))
+        await machine.observer.log.more(3)
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+        assert machine.input.waiting
+        context = FakeContext(folder=tmp_path, machines=[machine])
+        await perform(SendKeyboard, context, {"text": "abc", "verify": True})
+        assert machine.input.held == set()
+
+    on_fake(tmp_path, story, {"keyboard": "usb", "input": {"key_time": 0.02}})
+
+
 async def received(context: FakeContext, machine: FakeMachine, text: str) -> bool:
     return bool(await InputReceived(text=text).holds(context))
 

@@ -95,6 +95,8 @@ class InputLog:
         self.judged = 0
         """A mark: what came before it is accounted for, by a step that sent it or a
         condition that it fulfilled."""
+        self.unsettled = False
+        """Whether what somebody sent, who was ended then, may still be arriving."""
 
     def add(self, seen: Sequence[InputSeen]) -> None:
         """Append; wakes whoever waits."""

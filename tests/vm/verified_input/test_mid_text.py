@@ -27,8 +27,8 @@ async def ended(task: asyncio.Task[Any], error: type[Exception], words: str) -> 
 
 async def goes_on(desk: Desk) -> None:
     """See that the same machine is typed into as if nothing had been."""
-    assert await desk.held() == set()
     assert (await desk.type("And on: Hello"))["verified"]
+    assert await desk.held() == set()
 
 
 def test_an_agent_that_is_killed_is_no_pass_and_no_lost_key(forks: Forks) -> None:

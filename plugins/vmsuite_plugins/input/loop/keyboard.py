@@ -158,6 +158,8 @@ class _Typing:
 
     async def let_go(self) -> None:
         """Release what is down, or is left down in the guest."""
+        if self._outstanding:
+            self._observer.log.unsettled = True
         stuck = self._first.stuck() if self._first.missing else ()
         down = [*self._down, *(key for key in stuck if key not in self._down)]
         self._down.clear()

@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 
 from vmsuite.errors import InputLost
 from vmsuite.keys import key_of_evdev
-from vmsuite.ports import Armed, GuestDevice, Input, KeyEvent, Observer
+from vmsuite.ports import Armed, GuestDevice, Input, InputLog, KeyEvent, Observer
 
 _WITHIN = 3.0
 """Seconds for a guest to release a key, or to switch a light."""
 
+_QUIET = 0.1
+"""Seconds without news after which a keyboard's queue is empty: USB is asked for each
+of its keys every 8 ms."""
 _BUTTONS = range(0x100, 0x160)
 """evdev's numbers of the buttons of mice, tablets and pads."""
 _LOCKS = {0: "num_lock", 1: "caps_lock", 2: "scroll_lock"}
@@ -33,6 +36,10 @@ async def neutral(
 
     """
     armed = await observer.arm()
+    if observer.log.unsettled:
+        await _quiet(observer.log, patience)
+        observer.log.unsettled = False
+        armed = await observer.arm()
     done: list[str] = []
     keys = await release_held(keyboard, armed)
     if _held(armed.devices):
@@ -53,6 +60,17 @@ async def neutral(
     if done:
         await observer.settle()  # nobody is to take for his own what was pressed here
     return armed, done
+
+
+async def _quiet(log: InputLog, patience: float) -> None:
+    """Wait until nothing comes any more, or ``patience`` is over."""
+    deadline = asyncio.get_running_loop().time() + patience
+    while asyncio.get_running_loop().time() < deadline:
+        try:
+            async with asyncio.timeout(_QUIET):
+                await log.more(log.mark())
+        except TimeoutError:
+            return
 
 
 async def release_held(keyboard: Input, armed: Armed) -> Sequence[str]:
