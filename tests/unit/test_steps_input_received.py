@@ -205,6 +205,23 @@ def test_where_others_clicked_is_compared(
 
 
 @pytest.mark.parametrize(
+    "drag",
+    [
+        [("move", 0.1), ("down", 0), ("move", 0.5), ("up", 0)],
+        [("move", 0.5), ("down", 0), ("move", 0.1), ("up", 0), ("move", 0.5)],
+    ],
+)
+def test_a_drag_to_or_from_a_place_is_no_click_there(
+    tmp_path: Path, drag: list[tuple[str, float]]
+) -> None:
+    events = [PointerEvent(kind, x, x) for kind, x in drag]
+    wanted = {"x": "50%", "y": "50%", "button": "left"}
+    judgement = looked(tmp_path, {"pointer": wanted}, pointer=events)
+    assert not judgement
+    assert "0 clicks" in judgement.saw
+
+
+@pytest.mark.parametrize(
     ("blow", "error"),
     [("gone", Unreachable), ("overflow", Unreachable), ("reset", InputLost)],
 )

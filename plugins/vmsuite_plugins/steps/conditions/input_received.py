@@ -206,7 +206,9 @@ async def _pointed(
     if in_pixels(wanted.x) or in_pixels(wanted.y):
         width, height = await context.capability(Screen).size()
     x, y = fraction(wanted.x, width, "x"), fraction(wanted.y, height, "y")
-    here, clicks = False, 0
+    button = wanted.button or ""
+    here = pressed = False
+    clicks = 0
     at = "no move"
     for seen in news:
         if seen.kind == "move":
@@ -214,7 +216,9 @@ async def _pointed(
             at = f"the pointer at {100 * seen.x:.1f}%, {100 * seen.y:.1f}%"
             if here and wanted.button is None:
                 return Judgement(holds=True, saw=at)
-        elif seen.kind == "button" and here and wanted.button is not None:
-            clicks += seen.value == 0 and seen.code == BUTTON_CODES[wanted.button]
-    found = wanted.button is not None and clicks >= wanted.clicks
-    return Judgement(found, f"{at}, and {clicks} clicks there" if wanted.button else at)
+        elif seen.kind == "button" and seen.code == BUTTON_CODES.get(button):
+            # What was pressed elsewhere, or let go there, was a drag.
+            clicks += here and pressed and not seen.value
+            pressed = here and bool(seen.value)
+    found = bool(button) and clicks >= wanted.clicks
+    return Judgement(found, f"{at}, and {clicks} clicks there" if button else at)
