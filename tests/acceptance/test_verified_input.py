@@ -188,3 +188,18 @@ def test_what_a_script_made_up_was_not_received(
     case = case_of(quick, told, blind, received)
     expected = Outcome.FAILED if layer == "browser" else Outcome.PASSED
     assert case.outcome is expected, case.message
+
+
+def test_what_an_earlier_case_typed_is_not_received(lab: Lab) -> None:
+    """On a machine that is kept for the next case."""
+    result = lab.run(
+        f"""
+        name: s
+        machines: {{vm: {{driver: fake, reset: none}}}}
+        cases:
+          - {{name: a, steps: [{BLIND}]}}
+          - {{name: b, steps: [{RECEIVED[:-1]}, exact: false}}]}}
+        """
+    )
+    outcomes = [case.outcome for case in result.cases]
+    assert outcomes == [Outcome.PASSED, Outcome.FAILED]

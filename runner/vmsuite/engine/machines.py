@@ -16,9 +16,10 @@ from vmsuite.engine.services import Services
 from vmsuite.engine.starts import Starts
 from vmsuite.engine.state import AttemptState
 from vmsuite.engine.weights import weight_of
+from vmsuite.errors import Unsupported
 from vmsuite.events import MachineChanged
 from vmsuite.model import Json, MachineSpec
-from vmsuite.ports import Machine
+from vmsuite.ports import Machine, Observer
 
 BOOT_PATIENCE = 15.0
 """Seconds after which a machine that still boots no longer keeps others waiting."""
@@ -197,6 +198,7 @@ class Stock:
         elif actor.running is not None:
             lease.begin()
             machines[name] = actor.running
+            _forget_input(actor.running)
         else:
             async with self._starts.place(
                 self._patience(lease.state, actor.spec),
@@ -247,6 +249,15 @@ class Stock:
         """Stop the machines that were kept between cases or started ahead."""
         kept, self._kept = list(self._kept.values()), {}
         await _all([self._prefetch.close(), *(_end(one) for one in kept)])
+
+
+def _forget_input(machine: Machine) -> None:
+    """Let what an earlier case was sent be nothing that this one receives."""
+    try:
+        log = machine.capability(Observer).log
+    except Unsupported:
+        return
+    log.judged = log.mark()
 
 
 async def _end(kept: _Kept) -> None:
