@@ -81,6 +81,18 @@ def test_a_key_that_is_lost_doubled_or_swapped_does_not_pass(
         assert not looked(tmp_path, keys, HELLO, input=told)
 
 
+@pytest.mark.parametrize("lit", [[], ["caps_lock"]])
+@pytest.mark.parametrize("presses", [0, 1, 2])
+def test_caps_lock_is_part_of_what_was_typed(
+    tmp_path: Path, lit: list[str], presses: int
+) -> None:
+    typed = [*[KeyPress(("caps_lock",))] * presses, *type_text("Ab1")]
+    capital = bool(lit) != bool(presses % 2)
+    for text, holds in (("Ab1", not capital), ("aB1", capital)):
+        judgement = looked(tmp_path, {"text": text}, typed, input={"lit": lit})
+        assert judgement.holds is holds
+
+
 def test_each_layer_can_be_asked_alone(tmp_path: Path) -> None:
     told = {"browser": True, "faulty": "browser", "loses": [5, 6]}
     for layer, holds in (("kernel", True), ("browser", False)):

@@ -34,14 +34,18 @@ def _read_us(events: Iterable[tuple[str, bool]]) -> str:
     """
     text: list[str] = []
     held: set[str] = set()
+    caps = False
     for key, down in events:
         if not down:
             held.discard(key)
             continue
-        if held <= _SHIFTS:
+        if key == "caps_lock":
+            caps = not caps
+        elif held <= _SHIFTS:
             shifted = _CHARACTERS.get(("shift", key)) if held else None
             # Shift does not change a blank, Enter and Tab.
-            text.append(shifted or _CHARACTERS.get((key,), ""))
+            char = shifted or _CHARACTERS.get((key,), "")
+            text.append(char.swapcase() if caps else char)
         if key in MODIFIERS:
             held.add(key)
     return "".join(text)

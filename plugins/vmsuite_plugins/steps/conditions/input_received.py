@@ -8,10 +8,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vmsuite.errors import PlatformError
-from vmsuite.keys import arrival, key_of_evdev
+from vmsuite.keys import KEYS, arrival, key_of_evdev
 from vmsuite.kinds import ConditionKind, Judgement
 from vmsuite.model import Json
-from vmsuite.ports import BROWSER, Input, InputSeen, Observer, Screen, StepContext
+from vmsuite.ports import (
+    BROWSER,
+    KERNEL,
+    Armed,
+    Input,
+    InputSeen,
+    Observer,
+    Screen,
+    StepContext,
+)
 from vmsuite_plugins.input.chords import parse_chord
 from vmsuite_plugins.input.fields import Button, Chord
 from vmsuite_plugins.input.loop.news import check_news, news_since
@@ -27,6 +36,7 @@ from vmsuite_plugins.steps.virtualization.coordinates import (
 )
 
 _INPUT = frozenset({"key", "button", "wheel", "shift", "move", "text"})
+_CAPS_LIGHT = 1
 _NEAR = 0.01
 """How far from its place (fraction of the screen) a pointer may have been seen."""
 
@@ -97,7 +107,8 @@ class InputReceived(ConditionKind):
         for layer in armed.layers if self.layer is None else (self.layer,):
             # What a script in a page made up, nobody sent.
             mine = [seen for seen in news if seen.layer == layer and seen.trusted]
-            judgement = await self._judged(context, layer, mine)
+            caps = layer == KERNEL and _caps_before(armed, mine)
+            judgement = await self._judged(context, layer, mine, caps=caps)
             saw = f"{NAMES[layer]} got {judgement.saw}"
             if not judgement:
                 return Judgement(holds=False, saw=saw)
@@ -108,12 +119,12 @@ class InputReceived(ConditionKind):
         return Judgement(holds=True, saw=saw, accept=accept)
 
     async def _judged(
-        self, context: StepContext, layer: str, news: Sequence[InputSeen]
+        self, context: StepContext, layer: str, news: Sequence[InputSeen], *, caps: bool
     ) -> Judgement:
         if self.pointer is not None:
             return await _pointed(context, self.pointer, news)
         if self.text is not None:
-            got = self._text(context, layer, news)
+            got = self._text(context, layer, news, caps=caps)
             found = got == self.text if self.exact else self.text in got
             return Judgement(found, _text_told(context, self.text, got))
         wanted = _codes(context, self.keys or [])
@@ -124,7 +135,7 @@ class InputReceived(ConditionKind):
         ]
         found = events == wanted if self.exact else _stands_in(wanted, events)
         try:
-            read = self._text(context, layer, news)
+            read = self._text(context, layer, news, caps=caps)
         except ValueError:  # this host lacks the layout's library
             read = read_text(
                 [(key_of_evdev(c) or "", down) for c, down in events], "us"
@@ -133,7 +144,9 @@ class InputReceived(ConditionKind):
         secret = any(context.mask(text) != text for text in written)
         return Judgement(found, _keys_told(events, secret=secret))
 
-    def _text(self, context: StepContext, layer: str, news: Sequence[InputSeen]) -> str:
+    def _text(
+        self, context: StepContext, layer: str, news: Sequence[InputSeen], *, caps: bool
+    ) -> str:
         if layer == BROWSER:
             return "".join(seen.symbol for seen in news if seen.kind == "text")
         layout = self.layout or context.machine().facts.get("layout", "us")
@@ -142,7 +155,8 @@ class InputReceived(ConditionKind):
             for seen in news
             if seen.kind == "key" and seen.value != 2
         ]
-        return read_text(keys, layout)
+        before = [("caps_lock", True), ("caps_lock", False)] if caps else []
+        return read_text([*before, *keys], layout)
 
     @classmethod
     def troubles(
@@ -165,6 +179,16 @@ def _since_it_began(news: Sequence[InputSeen]) -> Sequence[InputSeen]:
     first = next((n for n, seen in enumerate(news) if seen.kind in _INPUT), len(news))
     restarts = [n for n, seen in enumerate(news[:first]) if seen.kind == "restarted"]
     return news[restarts[-1] + 1 :] if restarts else news
+
+
+def _caps_before(armed: Armed, news: Sequence[InputSeen]) -> bool:
+    """Tell whether Caps Lock was on before what came; it is lit, or not, after it."""
+    lit = any(_CAPS_LIGHT in device.lit for device in armed.devices if device.keyboard)
+    code = KEYS["caps_lock"].code
+    pressed = sum(
+        (seen.kind, seen.code, seen.value) == ("key", code, 1) for seen in news
+    )
+    return lit != bool(pressed % 2)
 
 
 def _codes(context: StepContext, keys: Sequence[str]) -> list[tuple[int, bool]]:
