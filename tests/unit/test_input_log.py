@@ -149,3 +149,15 @@ def test_a_reader_that_waits_for_more_misses_nothing(batches: list[int]) -> None
         return read
 
     assert asyncio.run(story()) == list(range(sum(batches)))
+
+
+def test_long_texts_push_older_ones_out() -> None:
+    log = InputLog(keep=100, characters=50)
+    log.add([InputSeen(KERNEL, "text", symbol=20 * letter) for letter in "abcd"])
+    assert [seen.symbol[0] for seen in log.since(0)] == ["c", "d"]
+    assert log.dropped(0) == 2
+    log.add([InputSeen(KERNEL, "text", symbol=1000 * "e")])
+    assert log.since(0) == []
+    assert log.dropped(0) == 5
+    log.add(events(0, 3))
+    assert codes(log, 5) == [0, 1, 2]

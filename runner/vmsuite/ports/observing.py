@@ -84,10 +84,18 @@ class Armed:
 
 
 class InputLog:
-    """All that was seen, from a machine's beginning; only its newest part is kept."""
+    """All that was seen, from a machine's beginning; only its newest part is kept.
 
-    def __init__(self, keep: int = 65_536) -> None:
-        self._kept: deque[InputSeen] = deque(maxlen=keep)
+    That are ``keep`` events at most, and ``characters`` of text together: what a page
+    sends is as long as it likes.
+    """
+
+    def __init__(self, keep: int = 65_536, characters: int = 4 << 20) -> None:
+        self._kept: deque[InputSeen] = deque()
+        self._keep = keep
+        self._characters = characters
+        self._written = 0
+        """Characters of all that is kept."""
         self._count = 0
         self._news = asyncio.Event()
         self.turn = asyncio.Lock()
@@ -100,8 +108,12 @@ class InputLog:
 
     def add(self, seen: Sequence[InputSeen]) -> None:
         """Append; wakes whoever waits."""
-        self._kept.extend(seen)
+        kept = self._kept
+        kept.extend(seen)
         self._count += len(seen)
+        self._written += sum(len(one.symbol) for one in seen)
+        while len(kept) > self._keep or self._written > self._characters:
+            self._written -= len(kept.popleft().symbol)
         if seen:
             self._news.set()
 
