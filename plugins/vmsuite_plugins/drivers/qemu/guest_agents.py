@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmsuite.errors import PlatformError
+from vmsuite.events import LogLine
 
 if TYPE_CHECKING:
     from vmsuite_plugins.drivers.qemu.agent_door import AgentDoor
-    from vmsuite_plugins.protocols.agent_server.page_place import Note, Sink
+    from vmsuite_plugins.drivers.qemu.life import Life
+    from vmsuite_plugins.drivers.qemu.machine import QemuMachine
     from vmsuite_plugins.protocols.agent_server.server import AgentServer
-    from vmsuite_plugins.protocols.agent_server.tcp_server import Native
     from vmsuite_plugins.protocols.agent_server.verifier import Verifier
     from vmsuite_plugins.protocols.agent_server.web_agent import WebAgent
 
@@ -21,20 +23,11 @@ if TYPE_CHECKING:
 class GuestAgents:
     """The agents' server of a machine; none where the machine has no door for it."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        sink: Sink,
-        note: Note,
-        native: Native,
-        patience: float,
-    ) -> None:
-        self._name = name
-        self._sink = sink
-        self._note = note
-        self._native = native
+    def __init__(self, machine: QemuMachine, *, patience: float) -> None:
+        self._machine = machine
         self._patience = patience
+        self._called_by_native: Life | None = None
+        """The life in which the native agent called by network."""
         self._server: AgentServer | None = None
         self._folder: Path | None = None
         self._told: list[Path] = []
@@ -49,6 +42,15 @@ class GuestAgents:
         """What the guest's browser tells; None where the machine has no web agent."""
         return None if self._server is None else self._server.web
 
+    @property
+    def native_waits(self) -> bool:
+        """Whether the native agent has its port open, as it would in a saved state.
+
+        One that called by network has to call again then.
+        """
+        life = self._machine.life()
+        return life.native.present and self._called_by_native is not life
+
     async def begin(self, door: AgentDoor | None) -> None:
         """Be there before a guest starts, goes on or goes back.
 
@@ -62,7 +64,7 @@ class GuestAgents:
                 self._server = await self._open(door)
         except OSError as error:
             raise PlatformError(
-                f"machine {self._name!r}: its agents' server: {error}"
+                f"machine {self._machine.name!r}: its agents' server: {error}"
             ) from error
         self._server.begin(door.inherited)
 
@@ -91,13 +93,29 @@ class GuestAgents:
         server = AgentServer(
             door.token,
             kinds=door.kinds,
-            sink=self._sink,
+            sink=self._machine.observer.log.add,
             note=self._note,
-            native=self._native,
+            native=self._native_called,
             patience=self._patience,
         )
         await server.open(web=door.web, tcp=door.tcp)
         return server
+
+    def _note(self, text: str) -> None:
+        """Tell people what became of an agent."""
+        self._machine.context.emit(LogLine(text=text, source=self._machine.name))
+
+    async def _native_called(self, connection: socket.socket) -> None:
+        """Take a connection of the native agent that came by network."""
+        machine = self._machine
+        if machine.off:
+            connection.close()
+            return
+        life = machine.life()
+        await life.native.connect(connection)
+        life.native.opened(True)
+        self._called_by_native = life
+        machine.observer.begin()
 
     def _write(self, door: AgentDoor) -> None:
         """Write what QEMU tells the guest, for nobody else to read."""

@@ -9,13 +9,12 @@ commands wait for it to be ready.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack
 from typing import Any, TypeVar, cast
 
 from vmsuite.errors import MachineLost, PlatformError, Unreachable, Unsupported
-from vmsuite.events import CommandSent, LogLine
+from vmsuite.events import CommandSent
 from vmsuite.model import Json
 from vmsuite.ports import MachineContext
 from vmsuite.processes import Exit
@@ -61,13 +60,7 @@ class QemuMachine:
         self.events = EventHistory()
         self.observer = QemuObserver(self)
         """Tells what was seen of its input from within, in all its lives."""
-        self.agents = GuestAgents(
-            self.name,
-            sink=self.observer.log.add,
-            note=lambda text: context.emit(LogLine(text=text, source=self.name)),
-            native=self._native_called,
-            patience=_PATIENCE * context.timeout_factor,
-        )
+        self.agents = GuestAgents(self, patience=_PATIENCE * context.timeout_factor)
         self.serial = SerialShell(self.console, self._type, self.keep)
         self._fate = Fate(
             self.name, plan.crash_patterns, keep=self.keep, told=self.serial.forget
@@ -78,7 +71,6 @@ class QemuMachine:
         self._warm = False
         self._ended: Exit | None = None
         self._life: Life | None = None
-        self._native_by_network: Life | None = None
         self._off_because = "it was not started"
         self._asked_off = False
         self._boot: asyncio.Task[None] | None = None
@@ -325,26 +317,6 @@ class QemuMachine:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    @property
-    def native_waits(self) -> bool:
-        """Whether the native agent has its port open, as it would in a saved state.
-
-        One that called by network has to call again then.
-        """
-        life = self.life()
-        return life.native.present and self._native_by_network is not life
-
-    async def _native_called(self, connection: socket.socket) -> None:
-        """Take a connection of the native agent that came by network."""
-        life = self._life
-        if life is None:
-            connection.close()
-            return
-        await life.native.connect(connection)
-        life.native.opened(True)
-        self._native_by_network = life
-        self.observer.begin()
 
     def forget(self) -> None:
         """Forget what became of the guest: another one boots, or goes on."""

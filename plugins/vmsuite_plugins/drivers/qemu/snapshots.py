@@ -163,7 +163,9 @@ class QemuSnapshots:
             store = own.firmware_variables
             variables = None if store is None else await _copy(files, store)
         ram = None if own.ram is None else Ram(None, shared=False)
-        saved = Saved(about="", agent=life.agent.present, native=machine.native_waits)
+        saved = Saved(
+            about="", agent=life.agent.present, native=machine.agents.native_waits
+        )
         return Snapshot(
             blueprint=replace(own, ram=ram, incoming=None),
             files=files,

@@ -60,7 +60,7 @@ async def save(machine: QemuMachine, files: MemoryFiles) -> Saved:
     saved = Saved(
         about=about(machine.plan.blueprint, machine.facts),
         agent=life.agent.present,
-        native=machine.native_waits,
+        native=machine.agents.native_waits,
         facts={key: machine.facts[key] for key in _LEARNED if key in machine.facts},
         console=machine.console.text(limit=_CONSOLE),
         agents_token="" if life.blueprint.door is None else life.blueprint.door.token,
