@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -282,3 +283,24 @@ def test_what_is_no_file_is_never_waited_for(cli: CommandLine) -> None:
     ended = cli("pipe.yaml", Path("/dev/zero"))
     nothing_was_started(cli, ended)
     assert "pipe.yaml: is a device, pipe or socket" in ended.err
+
+
+def test_folders_inside_each_other_without_end_are_not_searched_without_end(
+    cli: CommandLine,
+) -> None:
+    cli.write("deep/suite.yaml", GOOD)
+    at = os.open(cli.folder / "deep", os.O_RDONLY)
+    try:
+        for _ in range(1200):  # deeper than any path that names it may be long
+            os.mkdir("d", dir_fd=at)
+            below = os.open("d", os.O_RDONLY, dir_fd=at)
+            os.close(at)
+            at = below
+    finally:
+        os.close(at)
+    try:
+        ended = cli("lint", "deep")
+    finally:  # Python's own way to remove folders ends at a thousand, too
+        subprocess.run(["rm", "-rf", cli.folder / "deep"], check=True)
+    assert ended.code == 0, ended.said
+    assert "Traceback" not in ended.said

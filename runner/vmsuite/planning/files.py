@@ -67,12 +67,17 @@ def is_file(path: Path) -> bool:
         return False
 
 
+_DEEPEST = 100
+"""Folders inside each other that are searched; os.walk itself ends at a thousand."""
+
+
 def _below(folder: Path) -> Iterable[Path]:
     for where, folders, names in os.walk(folder):
+        deep = len(Path(where).relative_to(folder).parts) >= _DEEPEST
         folders[:] = [
             name
             for name in folders
-            if not name.startswith(".") and name not in _NOT_SEARCHED
+            if not (deep or name.startswith(".") or name in _NOT_SEARCHED)
         ]
         for name in names:
             if name in SUITE_NAMES:
