@@ -12,7 +12,7 @@ from vmsuite.keys import UNSURE_IN_BROWSERS, key_of_evdev
 from vmsuite.ports import BROWSER, VERIFIER, InputSeen, KeyPress
 from vmsuite_plugins.input.loop.letting_go import let_go
 from vmsuite_plugins.input.loop.loop import Loop
-from vmsuite_plugins.input.loop.neutral import release_held
+from vmsuite_plugins.input.loop.neutral import leave_neutral
 from vmsuite_plugins.input.loop.news import check_news, check_restart, news_since
 from vmsuite_plugins.input.loop.strokes import Stroke, strokes_of
 from vmsuite_plugins.input.loop.track import Track
@@ -85,7 +85,7 @@ async def type_closed(
         await typing.let_go()
     verdict = judge(typing.tracks, presses, text=text, got=typing.text, secret=secret)
     if verdict.differences:
-        await release_held(loop.input, await loop.observer.arm())
+        await leave_neutral(loop.input, loop.observer, loop.patience)
     return Outcome(
         verdict=verdict,
         seconds=time.monotonic() - began,

@@ -41,7 +41,7 @@ async def neutral(
         observer.log.unsettled = False
         armed = await observer.arm()
     done: list[str] = []
-    keys = await release_held(keyboard, armed)
+    keys = await _release_held(keyboard, armed)
     if _held(armed.devices):
         armed = await _until(observer, lambda armed: not _held(armed.devices), patience)
         left = _held(armed.devices)
@@ -73,7 +73,18 @@ async def _quiet(log: InputLog, patience: float) -> None:
             return
 
 
-async def release_held(keyboard: Input, armed: Armed) -> Sequence[str]:
+async def leave_neutral(keyboard: Input, observer: Observer, patience: float) -> None:
+    """Let go of whatever is held, once what went wrong has come to its end.
+
+    Raises Unreachable if nothing observes any more.
+    """
+    await _quiet(observer.log, patience)
+    armed = await observer.arm()
+    if await _release_held(keyboard, armed):
+        await _until(observer, lambda armed: not _held(armed.devices), patience)
+
+
+async def _release_held(keyboard: Input, armed: Armed) -> Sequence[str]:
     """Let go of all keys that the guest says are held; return them."""
     held = map(key_of_evdev, _held(armed.devices))
     keys = [key for key in held if key is not None]
