@@ -161,3 +161,15 @@ def test_a_machine_that_is_off_is_no_lost_input(tmp_path: Path) -> None:
             await begun(machine, TYPING)
 
     on_fake(tmp_path, story)
+
+
+def test_a_key_whose_release_nobody_can_confirm_is_let_go(tmp_path: Path) -> None:
+    """The observer loses the press, and the guest the release."""
+
+    async def story(context: FakeContext, machine: FakeMachine) -> None:
+        with pytest.raises(Unreachable, match="says nothing of the keys"):
+            await perform(SendKeyboard, context, {"text": "a", "verify": True})
+        assert machine.input.held == set()
+
+    told = {"input": {"blows": {1: "overflow"}, "sticks": ["a"]}}
+    on_fake(tmp_path, story, told, timeout_factor=0.1)

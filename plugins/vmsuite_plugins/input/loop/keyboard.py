@@ -161,7 +161,11 @@ class _Typing:
         if self._outstanding:
             self._observer.log.unsettled = True
         stuck = self._first.stuck() if self._first.missing else ()
-        down = [*self._down, *(key for key in stuck if key not in self._down)]
+        # Of what nobody has confirmed the release may be lost. Shift is left to whoever
+        # types next: to let go of one that is up sets a PS/2 keyboard up anew.
+        under_way = self._strokes[self._first.next : self._sent]
+        unsure = (one.event.key for one in under_way if one.event.key != "shift")
+        down = list(dict.fromkeys((*self._down, *stuck, *unsure)))
         self._down.clear()
         await let_go(self._keyboard, down)
 
