@@ -103,7 +103,7 @@ def test_an_expression_that_asks_for_too_much_ends(expression: str) -> None:
         ("long is search('z')", False),
         ("lines is search('b\\n+a')", True),
         ("lines|lines|length", 100_000),
-        ("lines|regex_findall('ab+')|length", 100_000),
+        ("(lines[:60_000])|regex_findall('ab+')|length", 20_000),
         ("long.replace('x', 'y')|length", len(LONG)),
         ("long|b64encode|b64decode == long", True),
         ("5|round(-10**9)", 0),
