@@ -56,7 +56,7 @@ async def typed(
     return await type_closed(loop, presses)
 
 
-@pytest.mark.parametrize("missed", ["", "b"])
+@pytest.mark.parametrize("missed", ["", pytest.param("b", marks=pytest.mark.full)])
 def test_each_key_is_verified_by_the_older_agent(lab: Lab, missed: str) -> None:
     async def story(machine: Machine) -> None:
         for both in (False, True):

@@ -62,6 +62,7 @@ def test_an_overloaded_guest_gets_every_key(
     forks.tell(story, keyboard=keyboard)
 
 
+@pytest.mark.full
 def test_a_flooded_channel_is_no_pass_and_no_hang_and_harms_nobody_else(
     forks: Forks,
 ) -> None:
